@@ -1,0 +1,41 @@
+"""Runs the migrations: one transaction, one migrator at a time, no long wait for a lock."""
+
+from sqlalchemy import Connection, text
+
+from alembic import context
+from delivery import database, settings, tables
+
+# Two migrators at once would both see an empty database; the second waits for the first.
+MIGRATION_LOCK = 0x64656C6976657279  # "delivery" in ASCII
+
+
+def run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=tables.metadata,
+        include_name=tables.is_declared,
+    )
+    with context.begin_transaction():
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        # A migration waiting for a lock makes all queries behind it wait: it gives up instead.
+        connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+        context.run_migrations()
+
+
+def run_offline() -> None:
+    """`alembic upgrade head --sql`: the statements for a DBA to read and run."""
+    context.configure(
+        dialect_name="postgresql", target_metadata=tables.metadata, literal_binds=True
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    run_offline()
+elif (given := context.config.attributes.get("connection")) is not None:
+    run(given)
+else:
+    url = settings.load(settings.DatabaseSettings).database_url
+    with database.engine(url).connect() as connection:
+        run(connection)

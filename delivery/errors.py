@@ -1,0 +1,25 @@
+"""What can go wrong, by who can mend it. The command line turns each into one line and a code."""
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong. The text names the variable."""
+
+
+class UnavailableError(Exception):
+    """PostgreSQL or Kafka can't be reached or can't do this now. No record is at fault."""
+
+
+class NotMigratedError(Exception):
+    """The database's tables are missing or of another revision. The text says what to run."""
+
+
+class RaceError(Exception):
+    """Somebody wrote to the same orders in between. The batch is to be decided again."""
+
+
+class RefusedError(Exception):
+    """The database refuses a row. The text holds the SQLSTATE and no value of the row."""
+
+
+class FencedError(Exception):
+    """Kafka gave this worker's place in the group to another one."""

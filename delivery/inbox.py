@@ -1,0 +1,102 @@
+"""The transaction: a batch of records becomes rows of the inbox, deliveries and the other logs.
+
+Why the guarantee holds, whoever writes beside us:
+
+- A key twice: the primary key of `processed_events` refuses the second, at its insert.
+- A second delivery of an order: the primary key of `deliveries` refuses it.
+- An update from a stale read: `UPDATE` compares `event_time` with the one read and `status` with
+  pending, and the count of changed rows tells.
+
+Each of them rolls the whole transaction back, and the batch is decided again from fresh state. The
+other outcomes can't become wrong in between: a key stays in the inbox, and a delivery's
+`event_time` only grows. So nothing is locked, and no lock is needed.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from delivery import dead_letters, rows
+from delivery.database import Connection, transaction
+from delivery.decide import Decision, decide
+from delivery.errors import RaceError, RefusedError
+from delivery.event import Contract, OrderCreated, Rejection, decode
+from delivery.record import Record
+
+Tally = Counter[str]  # outcomes of a batch; also `duplicate`, `conflict`, `rejected`, `redelivered`
+Arrival = tuple[Record, OrderCreated | Rejection]
+
+# Whoever commits first settles a race, so that each attempt finds more of the others' work done.
+ATTEMPTS = 20
+
+
+def process(connection: Connection, contract: Contract, batch: Sequence[Record]) -> Tally:
+    """Accounts for each record of `batch`, in its order, in one transaction.
+
+    When this returns, the transaction is committed, and the offsets may be. When it raises,
+    nothing is written: UnavailableError (try again later), NotMigratedError, or a bug's error.
+    """
+    arrivals: list[Arrival] = [
+        (record, decode(contract, record.value, record.time)) for record in batch
+    ]
+    settle = _settle
+    for _ in range(ATTEMPTS):
+        try:
+            with transaction(connection):
+                return settle(connection, arrivals)
+        except RaceError as error:
+            race = error
+        except RefusedError:
+            settle = _settle_by_halves
+    raise race
+
+
+def _settle(connection: Connection, arrivals: Sequence[Arrival]) -> Tally:
+    """Read, decide, write. Runs inside a transaction and commits nothing."""
+    letters = dead_letters.at(connection, [record for record, _ in arrivals])
+    events, rejected = [], []
+    for record, event in arrivals:
+        if letters.get(record.place) == "discarded":
+            continue  # somebody decided that this record is not to be processed
+        if isinstance(event, OrderCreated):
+            events.append((record, event))
+        elif record.place not in letters:
+            rejected.append((record, event))
+    state = rows.read(connection, [event for _, event in events])
+    consumed_at = rows.moment(connection)
+    decision = decide(state, events)
+    conflicts = rows.write(connection, decision, consumed_at)
+    dead_letters.insert(connection, rejected, consumed_at)
+    if letters:
+        replayed = [record.place for record, _ in events if record.place in letters]
+        dead_letters.resolve(connection, replayed, "replayed")
+    return _tally(decision, conflicts, len(rejected), len(arrivals))
+
+
+def _settle_by_halves(connection: Connection, arrivals: Sequence[Arrival]) -> Tally:
+    """As `_settle`, where the database refuses some rows: each becomes a dead letter.
+
+    Halves are tried in order of arrival, each in a savepoint, so that the neighbours of a refused
+    row have the outcomes they would have without it.
+    """
+    try:
+        with transaction(connection):
+            return _settle(connection, arrivals)
+    except RefusedError as error:
+        if len(arrivals) == 1:
+            return _settle(connection, [_refused(arrivals[0], error)])
+    middle = len(arrivals) // 2
+    first = _settle_by_halves(connection, arrivals[:middle])
+    return first + _settle_by_halves(connection, arrivals[middle:])
+
+
+def _refused(arrival: Arrival, error: RefusedError) -> Arrival:
+    record, event = arrival
+    return record, Rejection("refused_by_database", str(error), event.order_id)
+
+
+def _tally(decision: Decision, conflicts: list[bool], rejected: int, arrivals: int) -> Tally:
+    tally: Tally = Counter(entry.outcome for entry in decision.entries)
+    tally.update("conflict" if differs else "duplicate" for differs in conflicts)
+    tally["rejected"] = rejected
+    tally["redelivered"] = arrivals - tally.total()
+    return tally

@@ -1,0 +1,30 @@
+"""The log's monthly partitions are made ahead of time, without anyone remembering."""
+
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from delivery.database import Connection, translated_errors
+from delivery.errors import UnavailableError
+
+log = structlog.get_logger()
+
+INTERVAL = timedelta(hours=6)
+
+
+def ensure(connection: Connection, due: datetime) -> datetime:
+    """Makes the missing partitions, a year back and a year ahead, if it is `due`.
+
+    Returns when to do it next. An event of any other month goes to the default partition, so that
+    this is about speed and size and never about losing an event: where a long query holds the lock
+    that a new partition needs, it is left for the next time.
+    """
+    now = datetime.now(UTC)
+    if now < due:
+        return due
+    try:
+        with translated_errors():
+            connection.execute("SELECT ensure_partitions()")
+    except UnavailableError as error:
+        log.warning("partitions not made, trying again later", error=str(error))
+    return now + INTERVAL

@@ -1,0 +1,190 @@
+"""The settings: read once from the environment, validated with messages that name the variable.
+
+This is the only module that reads the environment. Secrets are `SecretStr`: they never reach a
+log, an error or `repr`.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+from zoneinfo import ZoneInfo
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from delivery.errors import SettingsError
+
+PREFIX = "DELIVERY_"
+
+_ISO_DURATION = TypeAdapter(timedelta)
+
+
+def _postgresql_url(value: SecretStr) -> SecretStr:
+    scheme, separator, rest = value.get_secret_value().partition("://")
+    if not separator or scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
+        raise ValueError("must look like postgresql://user:password@host:5432/database")
+    url = f"postgresql://{rest}"
+    try:
+        conninfo_to_dict(url)
+    except ProgrammingError:  # its text would repeat the password
+        raise ValueError("is not a URL that PostgreSQL understands") from None
+    return SecretStr(url)
+
+
+def _zone(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return ZoneInfo(value)
+    except (KeyError, OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError
+        raise ValueError("is not a time zone of the IANA database, such as Asia/Seoul") from None
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    try:
+        return timedelta(seconds=float(str(value)))
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return _ISO_DURATION.validate_python(value)
+    except ValidationError:
+        raise ValueError(
+            "must be a number of seconds or an ISO 8601 duration such as PT45S"
+        ) from None
+
+
+def _bootstrap_servers(value: str) -> str:
+    servers = [server.strip() for server in value.split(",")]
+    for server in servers:
+        host, _, port = server.rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            raise ValueError("must look like host:9092, several separated by commas")
+    return ",".join(servers)
+
+
+def _readable(value: Path) -> Path:
+    try:
+        value.open("rb").close()
+    except OSError as error:
+        raise ValueError(f"can't be read: {error.strerror}") from None
+    return value
+
+
+PostgresqlUrl = Annotated[SecretStr, AfterValidator(_postgresql_url)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
+BootstrapServers = Annotated[str, AfterValidator(_bootstrap_servers)]
+TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+ReadableFile = Annotated[Path, AfterValidator(_readable)]
+Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)]
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+_CONFIG = SettingsConfigDict(
+    env_prefix=PREFIX, arbitrary_types_allowed=True, env_ignore_empty=True, frozen=True
+)
+
+
+class DatabaseSettings(BaseSettings):
+    """Where PostgreSQL is: every command but `publish` and `schema` needs it."""
+
+    model_config = _CONFIG
+
+    database_url: PostgresqlUrl
+
+
+class KafkaSettings(BaseSettings):
+    """Where Kafka is, and how to talk to it."""
+
+    model_config = _CONFIG
+
+    kafka_bootstrap_servers: BootstrapServers
+    kafka_topic: TopicName = "OrderCreateEvent"
+    kafka_group_id: Annotated[str, Field(min_length=1)] = "group-delivery"
+    kafka_session_timeout: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(
+        seconds=45
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Mechanism | None = None
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_cafile: ReadableFile | None = None
+    kafka_ssl_certfile: ReadableFile | None = None
+    kafka_ssl_keyfile: ReadableFile | None = None
+    kafka_ssl_password: SecretStr | None = None
+    kafka_ssl_check_hostname: bool = True
+
+    @model_validator(mode="after")
+    def _security_is_complete(self) -> "KafkaSettings":
+        # kafka-python is nearly silent about a wrong combination, so it is refused here.
+        sasl = {
+            "DELIVERY_KAFKA_SASL_MECHANISM": self.kafka_sasl_mechanism,
+            "DELIVERY_KAFKA_SASL_USERNAME": self.kafka_sasl_username,
+            "DELIVERY_KAFKA_SASL_PASSWORD": self.kafka_sasl_password,
+        }
+        wants_sasl = self.kafka_security_protocol.startswith("SASL")
+        for name, value in sasl.items():
+            if wants_sasl and value is None:
+                raise ValueError(
+                    f"{name} is needed when DELIVERY_KAFKA_SECURITY_PROTOCOL is "
+                    f"{self.kafka_security_protocol}"
+                )
+            if not wants_sasl and value is not None:
+                raise ValueError(
+                    f"{name} has no effect while DELIVERY_KAFKA_SECURITY_PROTOCOL is "
+                    f"{self.kafka_security_protocol}: set SASL_PLAINTEXT or SASL_SSL"
+                )
+        return self
+
+
+class WorkerSettings(BaseSettings):
+    """How records are read and processed."""
+
+    model_config = _CONFIG
+
+    event_timezone: Zone = ZoneInfo("UTC")
+    max_future_skew: Annotated[Duration, Field(ge=timedelta(0))] = timedelta(minutes=5)
+    batch_size: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    log_level: Level = "INFO"
+
+
+Loaded = TypeVar("Loaded", bound=BaseSettings)
+
+
+def load(settings: type[Loaded]) -> Loaded:
+    """Reads `settings` from the environment. Raises SettingsError: one line, all that is wrong."""
+    try:
+        return settings()
+    except ValidationError as error:
+        lines = [_message(e) for e in error.errors(include_url=False, include_input=False)]
+        raise SettingsError("; ".join(lines)) from None
+
+
+def _message(error: ErrorDetails) -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:  # a rule over several settings names them itself
+        return message
+    name = f"{PREFIX}{error['loc'][0]}".upper()
+    if error["type"] == "missing":
+        return f"{name} is not set: {_HINTS[name]}"
+    return f"{name} {message[0].lower()}{message[1:]}"
+
+
+_HINTS = {
+    "DELIVERY_DATABASE_URL": "the PostgreSQL to use, such as postgresql://user:password@host:5432/"
+    "database (`delivery dev` starts one and prints its URL)",
+    "DELIVERY_KAFKA_BOOTSTRAP_SERVERS": "the Kafka to use, such as host:9092 "
+    "(`delivery dev` starts one and prints its address)",
+}

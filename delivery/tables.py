@@ -1,0 +1,152 @@
+"""The tables, as alembic's migrations build them; a test compares the two.
+
+PostgreSQL settles every race here: the primary keys of `processed_events` and `deliveries` decide
+what is a duplicate and who came second.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSON
+
+from delivery.decide import OUTCOMES
+from delivery.event import REASONS
+
+REVISION = "0001"  # the migration these tables stand for
+
+NAMING_CONVENTION = {
+    "pk": "pk_%(table_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+}
+
+metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+STATUSES = ("pending", "dispatched", "delivered", "cancelled")
+RESOLUTIONS = ("replayed", "discarded")
+
+Time = DateTime(timezone=True)
+
+
+def is_declared(name: str | None, kind: str, _parents: object) -> bool:
+    """For alembic's comparison: the monthly partitions are made by the database itself."""
+    return kind != "table" or name in metadata.tables
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> str:
+    return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
+def _coordinates() -> list[Column[object]]:
+    """Where a record lies in Kafka, and its own timestamp (null where the producer set none)."""
+    return [
+        Column("record_topic", Text, nullable=False),
+        Column("record_partition", Integer, nullable=False),
+        Column("record_offset", BigInteger, nullable=False),
+        Column("record_time", Time),
+    ]
+
+
+# The inbox: one row for each event that was processed, for ever. Partitioned by month.
+processed_events = Table(
+    "processed_events",
+    metadata,
+    Column("order_id", BigInteger, nullable=False),
+    Column("event_time", Time, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("payload", JSON, nullable=False),  # json, not jsonb: the bytes as sent
+    *_coordinates(),
+    Column("consumed_at", Time, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("order_id", "event_time"),
+    CheckConstraint(_one_of("outcome", OUTCOMES), name="outcome"),
+    Index(None, "consumed_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
+    Index(
+        None,
+        "record_topic",
+        "record_partition",
+        "record_offset",
+        postgresql_using="brin",
+        postgresql_with={"autosummarize": "on"},
+    ),
+    postgresql_partition_by="RANGE (event_time)",
+)
+
+# One row for each order. Other services move `status`; the worker writes only while `pending`.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("order_id", BigInteger, nullable=False, autoincrement=False),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("product_id", BigInteger),
+    Column("quantity", Integer),
+    Column("ordered_by", BigInteger),
+    Column("supply_company_id", BigInteger),
+    Column("consume_company_id", BigInteger),
+    Column("request_message", Text),
+    Column("delivery_limited_at", Time),
+    Column("event_time", Time, nullable=False),
+    Column("created_at", Time, nullable=False, server_default=func.now()),
+    Column("updated_at", Time, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("order_id"),
+    CheckConstraint(_one_of("status", STATUSES), name="status"),
+)
+
+# One row for each record whose key the inbox held from another record.
+duplicate_events = Table(
+    "duplicate_events",
+    metadata,
+    *_coordinates(),
+    Column("order_id", BigInteger, nullable=False),
+    Column("event_time", Time, nullable=False),
+    Column("payload_differs", Boolean, nullable=False),
+    Column("payload", JSON),  # kept where it differs
+    Column("consumed_at", Time, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("record_topic", "record_partition", "record_offset"),
+    CheckConstraint(
+        "payload_differs = (payload IS NOT NULL)", name="payload_kept_where_it_differs"
+    ),
+    Index(None, "order_id"),
+    Index(None, "consumed_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
+)
+
+# One row for each record that could not be processed, with its bytes.
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("dead_letter_id", BigInteger, Identity(always=True), nullable=False),
+    *_coordinates(),
+    Column("record_key", LargeBinary),
+    Column("record_value", LargeBinary),
+    Column("record_headers", JSON, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("order_id", BigInteger),
+    Column("consumed_at", Time, nullable=False, server_default=func.now()),
+    Column("resolved_at", Time),
+    Column("resolution", Text),
+    Column("resolution_note", Text),
+    PrimaryKeyConstraint("dead_letter_id"),
+    UniqueConstraint("record_topic", "record_partition", "record_offset"),
+    CheckConstraint(_one_of("reason", REASONS), name="reason"),
+    CheckConstraint(_one_of("resolution", RESOLUTIONS), name="resolution"),
+    CheckConstraint("(resolved_at IS NULL) = (resolution IS NULL)", name="resolved"),
+    Index(None, "order_id"),
+    Index(None, "consumed_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
+    Index("ix_dead_letters_unresolved", "reason", postgresql_where=text("resolved_at IS NULL")),
+)
