@@ -1,8 +1,8 @@
 """Runs the migrations: one transaction, one migrator at a time, no long wait for a lock."""
 
+from alembic import context
 from sqlalchemy import Connection, text
 
-from alembic import context
 from delivery import database, settings, tables
 
 # Two migrators at once would both see an empty database; the second waits for the first.

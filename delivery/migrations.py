@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from pydantic import SecretStr
 from sqlalchemy import Connection
 
-from alembic import command
 from delivery import database
 
 _PACKAGED = Path(__file__).parent / "migrations"  # in a wheel

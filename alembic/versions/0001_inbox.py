@@ -5,9 +5,8 @@ Revises:
 """
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSON
-
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSON
 
 revision = "0001"
 down_revision = None
@@ -172,9 +171,10 @@ BEGIN
 END $$
 """
 
-# Called here, and by every worker at start and some times a day. SECURITY DEFINER: the worker's role
-# owns no table. A long query makes it give up after a second, until the next time: whoever waits
-# for this lock makes all others wait. A month whose events lie in the default partition stays there.
+# Called here, and by every worker at start and some times a day. SECURITY DEFINER: the worker's
+# role owns no table. A long query makes it give up after a second, until the next time: whoever
+# waits for this lock makes all others wait. A month whose events lie in the default partition stays
+# there.
 ENSURE_PARTITIONS = """
 CREATE FUNCTION ensure_partitions(months_back integer DEFAULT 12, months_ahead integer DEFAULT 12)
 RETURNS integer LANGUAGE plpgsql SECURITY DEFINER

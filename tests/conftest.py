@@ -1,0 +1,96 @@
+"""Real servers for the tests: one of each a session, and a database and a topic for each test."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import NewTopic
+from psycopg import sql
+from pydantic import SecretStr
+
+from delivery import database, migrations
+from delivery.database import Connection
+from delivery.embedded import kafka, postgres
+from delivery.embedded.kafka import KafkaServer
+from delivery.embedded.postgres import PostgresServer
+
+_number = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    server = postgres.start(tmp_path_factory.mktemp("postgres"), settings={"fsync": "off"})
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    server = kafka.start(tmp_path_factory.mktemp("kafka"), fast_start=True)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: PostgresServer) -> str:
+    """The name of a database that the migrations built; each test has a clone of it."""
+    name = "migrated_template"
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    migrations.upgrade(SecretStr(_sibling(postgres_server.url, name)))
+    return name
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """A database without tables."""
+    with _created(postgres_server.url, "template0") as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
+    """A migrated database of the test's own."""
+    with _created(postgres_server.url, migrated_template) as url:
+        yield url
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[Connection]:
+    """A connection to the test's own database, in autocommit mode."""
+    with database.connect(SecretStr(database_url), "test") as connection:
+        yield connection
+
+
+@pytest.fixture
+def make_topic(kafka_server: KafkaServer) -> Callable[[int], str]:
+    """Makes a topic of the test's own with so many partitions, and returns its name."""
+
+    def make(partitions: int = 1) -> str:
+        name = f"orders-{next(_number)}"
+        admin = KafkaAdminClient(bootstrap_servers=kafka_server.bootstrap_servers)
+        try:
+            admin.create_topics([NewTopic(name, partitions, 1)])
+        finally:
+            admin.close()
+        return name
+
+    return make
+
+
+@contextmanager
+def _created(server_url: str, template: str) -> Iterator[str]:
+    name = f"test_{next(_number)}"
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
+        yield _sibling(server_url, name)
+        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+        connection.execute(drop.format(sql.Identifier(name)))
+
+
+def _sibling(server_url: str, name: str) -> str:
+    return f"{server_url.rpartition('/')[0]}/{name}"
