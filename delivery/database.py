@@ -51,18 +51,25 @@ _NOT_MIGRATED = {
 
 
 def connect(url: SecretStr, application: str, autocommit: bool = True) -> Connection:
-    """A connection. Raises UnavailableError with the first line of PostgreSQL's message."""
+    """A connection that speaks UTC and UTF-8, whatever the role's or the server's defaults.
+
+    Raises UnavailableError with the first line of PostgreSQL's message.
+    """
     try:
-        return psycopg.connect(
+        connection = psycopg.connect(
             url.get_secret_value(),
-            autocommit=autocommit,
+            autocommit=True,
+            client_encoding="UTF8",
             application_name=application,
             connect_timeout=CONNECT_TIMEOUT,
             tcp_user_timeout=SILENCE_TIMEOUT * 1000,
             keepalives_idle=SILENCE_TIMEOUT,
         )
+        connection.execute("SET TIME ZONE 'UTC'")
     except psycopg.OperationalError as error:
         raise UnavailableError(f"PostgreSQL can't be reached: {_first_line(error)}") from error
+    connection.autocommit = autocommit
+    return connection
 
 
 def engine(url: SecretStr) -> Engine:
@@ -121,7 +128,7 @@ class Session:
         if self._connection is None:
             connection = connect(self.url, "delivery worker")
             with translated_errors():
-                _limit_session(connection, self.right)
+                _prepare_session(connection, self.right)
             self._connection = connection
         return self._connection
 
@@ -132,7 +139,24 @@ class Session:
             self._connection = None
 
 
-def _limit_session(connection: Connection, right: timedelta) -> None:
+def _prepare_session(connection: Connection, right: timedelta) -> None:
+    for name, value in (_LOOK_UP_BY_KEY | _limits(connection, right)).items():
+        connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+
+
+# A batch reads by key. Left to itself the planner sometimes prefers to scan a whole table for 2000
+# keys, with parallel workers, and plans anew over all partitions for each batch.
+_LOOK_UP_BY_KEY = {
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+    "plan_cache_mode": "force_generic_plan",
+}
+
+
+def _limits(connection: Connection, right: timedelta) -> dict[str, str]:
     """Makes the server end a transaction that outlives its worker's right to the partitions.
 
     `right` is Kafka's session timeout: after it, the partitions belong to a successor, who must
@@ -140,20 +164,20 @@ def _limit_session(connection: Connection, right: timedelta) -> None:
     """
     milliseconds = round(right.total_seconds() * 1000)
     limits = {
-        "idle_in_transaction_session_timeout": milliseconds // 2,
-        "lock_timeout": milliseconds // 2,
-        "statement_timeout": milliseconds,
+        "idle_in_transaction_session_timeout": str(milliseconds // 2),
+        "lock_timeout": str(milliseconds // 2),
+        "statement_timeout": str(milliseconds),
     }
     if connection.info.server_version >= 170000:
-        limits["transaction_timeout"] = milliseconds
-    for name, limit in limits.items():
-        connection.execute("SELECT set_config(%s, %s, false)", (name, str(limit)))
+        limits["transaction_timeout"] = str(milliseconds)
+    return limits
 
 
 def _translated(error: psycopg.Error) -> Exception:
     sqlstate = error.sqlstate
-    if sqlstate is None:  # the connection broke, or never was
-        return UnavailableError(_first_line(error))
+    if sqlstate is None:  # psycopg's own: the connection broke, or else it is a bug
+        broke = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+        return UnavailableError(_first_line(error)) if broke else error
     text = f"SQLSTATE {sqlstate}: {error.diag.message_primary}"
     if _is(sqlstate, _MOMENT):
         return UnavailableError(text)

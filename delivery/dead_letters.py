@@ -8,14 +8,14 @@ from typing import Literal
 from delivery.database import Connection
 from delivery.errors import RaceError
 from delivery.event import Rejection
-from delivery.record import Header, Place, Record
+from delivery.record import Header, Place, Record, spans
 
 Resolution = Literal["replayed", "discarded"]
 
 # `replayed` letters are of no concern: their records are in the inbox by now.
 _AT = """
 SELECT l.record_topic, l.record_partition, l.record_offset, coalesce(l.resolution, 'open')
-FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bigint[]) AS span (topic, part, low, high)
+FROM unnest(%b::text[], %b::integer[], %b::bigint[], %b::bigint[]) AS span (topic, part, low, high)
 JOIN dead_letters l ON l.record_topic = span.topic AND l.record_partition = span.part
                    AND l.record_offset BETWEEN span.low AND span.high
 WHERE l.resolution IS DISTINCT FROM 'replayed'
@@ -41,11 +41,7 @@ WHERE l.record_topic = r.topic AND l.record_partition = r.part AND l.record_offs
 
 def at(connection: Connection, records: Sequence[Record]) -> dict[Place, str]:
     """The letters, `open` or `discarded`, among the places of `records`, by place."""
-    spans: dict[tuple[str, int], tuple[int, int]] = {}
-    for topic, partition, offset, *_ in records:
-        low, high = spans.get((topic, partition), (offset, offset))
-        spans[topic, partition] = min(low, offset), max(high, offset)
-    rows = [(*of, *span) for of, span in spans.items()]
+    rows = [(*partition, *span) for partition, span in spans(records).items()]
     columns = [list(column) for column in zip(*rows, strict=True)]
     return {(t, p, o): state for t, p, o, state in connection.execute(_AT, columns)}
 

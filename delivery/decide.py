@@ -31,7 +31,7 @@ class Logged(NamedTuple):
     """What the inbox holds under a key: the place of the record, and its payload as it was sent."""
 
     place: Place
-    payload: str
+    payload: bytes
 
 
 @dataclass(slots=True)
@@ -42,12 +42,8 @@ class State:
     inbox: dict[Key, Logged] = field(default_factory=dict)
 
 
-class Entry(NamedTuple):
-    """A row for the inbox."""
-
-    record: Record
-    event: OrderCreated
-    outcome: Outcome
+Arrival = tuple[Record, OrderCreated]
+Entry = tuple[Record, OrderCreated, Outcome]  # a row for the inbox
 
 
 class Duplicate(NamedTuple):
@@ -73,54 +69,56 @@ class Decision:
     duplicates: list[Duplicate] = field(default_factory=list)
     created: dict[int, OrderCreated] = field(default_factory=dict)
     changed: dict[int, Change] = field(default_factory=dict)
-    redelivered: int = 0
 
 
-def decide(state: State, arrivals: Iterable[tuple[Record, OrderCreated]]) -> Decision:
+def decide(state: State, arrivals: Iterable[Arrival]) -> Decision:
     """Rows and outcomes for `arrivals`, in their order, on top of `state`.
 
     Splitting the arrivals into batches anywhere gives the same rows and outcomes.
     """
     decision = Decision()
-    known = dict(state.inbox)
-    deliveries = dict(state.deliveries)
-    for record, event in arrivals:
-        key = (event.order_id, event.event_time)
-        logged = known.get(key)
-        if logged is not None:
-            _recognise(decision, record, event, logged)
+    arrived: dict[Key, Arrival] = {}  # the keys this batch adds to the inbox
+    shaped: dict[int, OrderCreated] = {}  # the orders whose delivery this batch made or changed
+    for arrival in arrivals:
+        record, event = arrival
+        order_id = event.order_id
+        key = (order_id, event.event_time)
+        if key in arrived or key in state.inbox:
+            _recognise(decision, arrival, arrived.get(key), state.inbox.get(key))
             continue
-        known[key] = Logged(record.place, event.payload)
-        outcome = _outcome(deliveries.get(event.order_id), event)
-        decision.entries.append(Entry(record, event, outcome))
-        if outcome == "created":
-            deliveries[event.order_id] = Delivery(event.event_time, "pending")
-            decision.created[event.order_id] = event
-        elif outcome == "updated":
-            deliveries[event.order_id] = Delivery(event.event_time, "pending")
-            _update(decision, state, event)
+        arrived[key] = arrival
+        outcome = _outcome(shaped.get(order_id), state.deliveries.get(order_id), event)
+        decision.entries.append((record, event, outcome))
+        if outcome == "created" or outcome == "updated":
+            shaped[order_id] = event
+            _shape(decision, state, event)
     return decision
 
 
-def _outcome(delivery: Delivery | None, event: OrderCreated) -> Outcome:
-    if delivery is None:
+def _outcome(shaped: OrderCreated | None, read: Delivery | None, event: OrderCreated) -> Outcome:
+    if shaped is not None:  # by this batch, and so pending
+        return "updated" if event.event_time > shaped.event_time else "stale"
+    if read is None:
         return "created"
-    if event.event_time <= delivery.event_time:
+    if event.event_time <= read.event_time:
         return "stale"
-    return "updated" if delivery.status == "pending" else "too_late"
+    return "updated" if read.status == "pending" else "too_late"
 
 
-def _update(decision: Decision, state: State, event: OrderCreated) -> None:
-    if event.order_id in decision.created:  # not written yet: the insert takes the newer fields
+def _shape(decision: Decision, state: State, event: OrderCreated) -> None:
+    read = state.deliveries.get(event.order_id)
+    if read is None:  # not written yet: the insert takes the newest fields
         decision.created[event.order_id] = event
     else:
-        read = state.deliveries[event.order_id]
         decision.changed[event.order_id] = Change(event, read.event_time)
 
 
-def _recognise(decision: Decision, record: Record, event: OrderCreated, logged: Logged) -> None:
-    if record.place == logged.place:
-        decision.redelivered += 1
-    else:
-        differs = not same_json(event.payload, logged.payload)
+def _recognise(
+    decision: Decision, arrival: Arrival, arrived: Arrival | None, logged: Logged | None
+) -> None:
+    record, event = arrival
+    if arrived is not None:
+        logged = Logged(arrived[0].place, arrived[1].payload)
+    differs = logged is None or not same_json(event.payload, logged.payload)
+    if logged is None or record.place != logged.place or differs:
         decision.duplicates.append(Duplicate(record, event, differs))

@@ -8,7 +8,9 @@ rounded: rounding could carry an event past its successor.
 
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from typing import Any
+from typing import Annotated
+
+from pydantic import Field
 
 _ISO_8601 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{0,9}))?)?"
@@ -16,57 +18,50 @@ _ISO_8601 = re.compile(
     re.ASCII,
 )
 
-JSON_SCHEMA: dict[str, Any] = {
-    "description": "ISO 8601 with or without offset, or Jackson's array of a LocalDateTime. "
-    "Without an offset it is read in DELIVERY_EVENT_TIMEZONE.",
-    "anyOf": [
-        {
-            "type": "string",
-            "pattern": r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(:\d\d([.,]\d{0,9})?)?"
-            r"([Zz]|[+-]\d\d(:?[0-5]\d(:?[0-5]\d)?)?)?$",
-            "examples": ["2026-01-01T00:01:14.254Z", "2026-01-01T00:01:14.254000000"],
-        },
-        {
-            "type": "array",
-            "items": {"type": "integer"},
-            "minItems": 5,
-            "maxItems": 7,
-            "examples": [[2026, 1, 1, 0, 1], [2026, 1, 1, 0, 1, 14, 254000000]],
-        },
-    ],
-}
+_Text = Annotated[
+    str,
+    Field(
+        json_schema_extra={"pattern": f"^{_ISO_8601.pattern}$"},
+        description="ISO 8601; without an offset it is read in DELIVERY_EVENT_TIMEZONE",
+        examples=["2026-01-01T00:01:14.254Z", "2026-01-01T00:01:14.254000000"],
+    ),
+]
+_Array = Annotated[
+    list[int],
+    Field(
+        min_length=5,
+        max_length=7,
+        description="Jackson's LocalDateTime, read in DELIVERY_EVENT_TIMEZONE",
+        examples=[[2026, 1, 1, 0, 1], [2026, 1, 1, 0, 1, 14, 254000000]],
+    ),
+]
+JacksonTime = Annotated[_Array | _Text, Field(union_mode="left_to_right")]
 
 
 class InvalidTimeError(ValueError):
     """The value is not a time, or lies outside the calendar. Its text repeats no value."""
 
 
-def parse_time(value: object, zone: tzinfo) -> datetime:
+def parse_time(time: list[int] | str, zone: tzinfo) -> datetime:
     """The time as a datetime in UTC, cut to microseconds.
 
     A time without offset is local time in `zone`. Raises InvalidTimeError.
     """
     try:
-        if type(value) is list:
-            return _to_utc(_from_array(value, zone))
-        if type(value) is str:
-            return _to_utc(_from_text(value, zone))
+        local = _from_text(time, zone) if isinstance(time, str) else _from_array(time, zone)
+        return local if local.tzinfo is UTC else local.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise InvalidTimeError(_reason(error)) from None
-    raise InvalidTimeError("is neither ISO 8601 text nor Jackson's array")
 
 
-def _from_array(numbers: list[object], zone: tzinfo) -> datetime:
-    if not 5 <= len(numbers) <= 7:
-        raise InvalidTimeError("has to hold 5 to 7 numbers")
-    integers = [number for number in numbers if type(number) is int]
-    if len(integers) != len(numbers):
-        raise InvalidTimeError("holds something that is no integer")
-    if len(integers) == 7:
-        if not 0 <= integers[6] <= 999_999_999:
-            raise InvalidTimeError("has nanoseconds outside 0 to 999999999")
-        integers[6] //= 1000
-    return datetime(*integers, tzinfo=zone)  # type: ignore[misc,arg-type]
+def _from_array(numbers: list[int], zone: tzinfo) -> datetime:
+    if len(numbers) < 7:
+        year, month, day, hour, minute, *second = numbers
+        return datetime(year, month, day, hour, minute, second[0] if second else 0, tzinfo=zone)
+    year, month, day, hour, minute, to_second, nanosecond = numbers
+    if not 0 <= nanosecond <= 999_999_999:
+        raise InvalidTimeError("has nanoseconds outside 0 to 999999999")
+    return datetime(year, month, day, hour, minute, to_second, nanosecond // 1000, zone)
 
 
 def _from_text(text: str, zone: tzinfo) -> datetime:
@@ -84,10 +79,6 @@ def _from_text(text: str, zone: tzinfo) -> datetime:
     return datetime(
         int(year), int(month), int(day), int(hour), int(minute), int(second or 0), microsecond, zone
     )
-
-
-def _to_utc(time: datetime) -> datetime:
-    return time if time.tzinfo is UTC else time.astimezone(UTC)
 
 
 def _reason(error: Exception) -> str:

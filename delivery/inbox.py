@@ -53,14 +53,11 @@ def process(connection: Connection, contract: Contract, batch: Sequence[Record])
 def _settle(connection: Connection, arrivals: Sequence[Arrival]) -> Tally:
     """Read, decide, write. Runs inside a transaction and commits nothing."""
     letters = dead_letters.at(connection, [record for record, _ in arrivals])
-    events, rejected = [], []
-    for record, event in arrivals:
-        if letters.get(record.place) == "discarded":
-            continue  # somebody decided that this record is not to be processed
-        if isinstance(event, OrderCreated):
-            events.append((record, event))
-        elif record.place not in letters:
-            rejected.append((record, event))
+    events = [(record, event) for record, event in arrivals if isinstance(event, OrderCreated)]
+    rejected = [(record, no) for record, no in arrivals if isinstance(no, Rejection)]
+    if letters:
+        rejected = [arrival for arrival in rejected if arrival[0].place not in letters]
+        events = [arrival for arrival in events if letters.get(arrival[0].place) != "discarded"]
     state = rows.read(connection, [event for _, event in events])
     consumed_at = rows.moment(connection)
     decision = decide(state, events)
@@ -95,7 +92,7 @@ def _refused(arrival: Arrival, error: RefusedError) -> Arrival:
 
 
 def _tally(decision: Decision, conflicts: list[bool], rejected: int, arrivals: int) -> Tally:
-    tally: Tally = Counter(entry.outcome for entry in decision.entries)
+    tally: Tally = Counter(outcome for _, _, outcome in decision.entries)
     tally.update("conflict" if differs else "duplicate" for differs in conflicts)
     tally["rejected"] = rejected
     tally["redelivered"] = arrivals - tally.total()

@@ -5,7 +5,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 
-def same_json(left: str, right: str) -> bool:
+def same_json(left: bytes, right: bytes) -> bool:
     """Equality of values as JSON (RFC 8259): numbers by value, so 1 equals 1.0; true is not 1.
 
     Both texts must be valid JSON, nested at most some hundred levels deep, as decode ensures.
@@ -13,15 +13,15 @@ def same_json(left: str, right: str) -> bool:
     return left == right or _canonical(left) == _canonical(right)
 
 
-def _canonical(text: str) -> Any:
+def _canonical(text: bytes) -> Any:
     return _tagged(json.loads(text, parse_float=_number, parse_int=_number))
 
 
-def _number(text: str) -> Decimal | str:
+def _number(text: str) -> Decimal | tuple[str, str]:
     try:
         return Decimal(text)
     except InvalidOperation:  # an exponent beyond any number's: equal only to itself
-        return text
+        return ("number", text)
 
 
 def _tagged(value: Any) -> Any:

@@ -31,7 +31,7 @@ class Record(NamedTuple):
 def record_time(milliseconds: int) -> datetime | None:
     """A record's timestamp, given in milliseconds since 1970; None if it has none or an absurd one.
 
-    The calendar of Python ends in the year 9999, Kafka's 64 bits do not.
+    Exact until the year 2242. The calendar of Python ends in 9999, Kafka's 64 bits do not.
     """
     if milliseconds < 0:
         return None
@@ -39,3 +39,13 @@ def record_time(milliseconds: int) -> datetime | None:
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (OverflowError, ValueError, OSError):
         return None
+
+
+def spans(records: Sequence[Record]) -> dict[tuple[str, int], tuple[int, int]]:
+    """For each topic and partition its first and its last offset.
+
+    The records of a partition must be in the order of their offsets.
+    """
+    last = {record[:2]: record.offset for record in records}
+    first = {record[:2]: record.offset for record in reversed(records)}
+    return {partition: (first[partition], last[partition]) for partition in first}

@@ -15,7 +15,8 @@ from delivery.decide import Change, Decision, Delivery, Duplicate, Entry, Logged
 from delivery.errors import RaceError
 from delivery.event import OrderCreated
 
-# Only orders that have a delivery come back: of all others there is nothing to know. It is one
+# Only orders that have a delivery come back: of all others there is nothing to know. New orders
+# mostly have the highest ids, and above the highest known one nothing is looked up. It is one
 # statement and so one snapshot: deliveries and inbox are seen as of the same moment.
 _READ = """
 SELECT e.order_id, e.event_time, d.event_time, d.status,
@@ -23,6 +24,7 @@ SELECT e.order_id, e.event_time, d.event_time, d.status,
 FROM unnest(%b::bigint[], %b::timestamptz[]) AS e (order_id, event_time)
 JOIN deliveries d ON d.order_id = e.order_id
 LEFT JOIN processed_events p ON p.order_id = e.order_id AND p.event_time = e.event_time
+WHERE e.order_id <= (SELECT max(order_id) FROM deliveries)
 """
 
 _COPY_ENTRIES = """
@@ -30,8 +32,8 @@ COPY processed_events (order_id, event_time, outcome, payload, record_topic, rec
                        record_offset, record_time, consumed_at)
 FROM STDIN (FORMAT binary)
 """
-# The payload is text here: as json, psycopg would encode the string once more, as a JSON string.
-_ENTRY_TYPES = ("int8", "timestamptz", "text", "text", "text", "int4", "int8", "timestamptz",
+# The payload goes as bytea, that is unchanged: COPY sends its bytes, and json reads them as text.
+_ENTRY_TYPES = ("int8", "timestamptz", "text", "bytea", "text", "int4", "int8", "timestamptz",
                 "timestamptz")  # fmt: skip
 
 _COPY_DELIVERIES = """
@@ -48,8 +50,8 @@ SET product_id = e.product_id, quantity = e.quantity, ordered_by = e.ordered_by,
     supply_company_id = e.supply_company_id, consume_company_id = e.consume_company_id,
     request_message = e.request_message, delivery_limited_at = e.delivery_limited_at,
     event_time = e.event_time, updated_at = now()
-FROM unnest(%s::bigint[], %s::bigint[], %s::integer[], %s::bigint[], %s::bigint[], %s::bigint[],
-            %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
+FROM unnest(%b::bigint[], %b::bigint[], %b::integer[], %b::bigint[], %b::bigint[], %b::bigint[],
+            %b::text[], %b::timestamptz[], %b::timestamptz[], %b::timestamptz[])
      AS e (order_id, product_id, quantity, ordered_by, supply_company_id, consume_company_id,
            request_message, delivery_limited_at, event_time, read_event_time)
 WHERE d.order_id = e.order_id AND d.event_time = e.read_event_time AND d.status = 'pending'
@@ -60,8 +62,8 @@ _INSERT_DUPLICATES = """
 INSERT INTO duplicate_events (record_topic, record_partition, record_offset, record_time, order_id,
                               event_time, payload_differs, payload, consumed_at)
 SELECT topic, part, place, time, order_id, event_time, payload IS NOT NULL, payload::json, %s
-FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::timestamptz[], %s::bigint[],
-            %s::timestamptz[], %s::text[])
+FROM unnest(%b::text[], %b::integer[], %b::bigint[], %b::timestamptz[], %b::bigint[],
+            %b::timestamptz[], %b::text[])
      AS d (topic, part, place, time, order_id, event_time, payload)
 ON CONFLICT (record_topic, record_partition, record_offset) DO NOTHING
 RETURNING payload_differs
@@ -72,10 +74,14 @@ def read(connection: Connection, events: Sequence[OrderCreated]) -> State:
     """What the database knows of the events' orders, as of one snapshot."""
     state = State()
     keys = ([event.order_id for event in events], [event.event_time for event in events])
-    for order_id, event_time, shaped_at, status, *place, payload in connection.execute(_READ, keys):
+    for order_id, event_time, shaped_at, status, *place, payload in connection.execute(
+        _READ, keys, prepare=True
+    ):
         state.deliveries[order_id] = Delivery(shaped_at, status)
         if payload is not None:
-            state.inbox[order_id, event_time] = Logged((place[0], place[1], place[2]), payload)
+            state.inbox[order_id, event_time] = Logged(
+                (place[0], place[1], place[2]), payload.encode()
+            )
     return state
 
 
@@ -133,7 +139,7 @@ def _insert_duplicates(
     if not duplicates:
         return []
     rows = sorted(
-        (*record[:4], event.order_id, event.event_time, event.payload if differs else None)
+        (*record[:4], event.order_id, event.event_time, event.payload.decode() if differs else None)
         for record, event, differs in duplicates
     )
     cursor = connection.execute(_INSERT_DUPLICATES, (consumed_at, *_columns(rows)))

@@ -4,7 +4,8 @@ This is the only module that reads the environment. Secrets are `SecretStr`: the
 log, an error or `repr`.
 """
 
-from datetime import timedelta
+import re
+from datetime import UTC, timedelta, tzinfo
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo
@@ -27,6 +28,8 @@ from delivery.errors import SettingsError
 
 PREFIX = "DELIVERY_"
 
+# A host name or address, an IPv6 address in brackets, and a port.
+_SERVER = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\]):([1-9]\d{0,4})", re.ASCII)
 _ISO_DURATION = TypeAdapter(timedelta)
 
 
@@ -46,7 +49,7 @@ def _zone(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        return ZoneInfo(value)
+        return UTC if value == "UTC" else ZoneInfo(value)  # datetime's own is faster
     except (KeyError, OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError
         raise ValueError("is not a time zone of the IANA database, such as Asia/Seoul") from None
 
@@ -66,11 +69,23 @@ def _duration(value: object) -> timedelta:
         ) from None
 
 
+def _between_a_second_and_half_an_hour(value: timedelta) -> timedelta:
+    if not timedelta(seconds=1) <= value <= timedelta(minutes=30):  # more no broker allows
+        raise ValueError("must be between 1 and 1800 seconds")
+    return value
+
+
+def _not_negative(value: timedelta) -> timedelta:
+    if value < timedelta(0):
+        raise ValueError("must not be negative")
+    return value
+
+
 def _bootstrap_servers(value: str) -> str:
     servers = [server.strip() for server in value.split(",")]
     for server in servers:
-        host, _, port = server.rpartition(":")
-        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        match = _SERVER.fullmatch(server)
+        if match is None or int(match[2]) > 65535:
             raise ValueError("must look like host:9092, several separated by commas")
     return ",".join(servers)
 
@@ -85,7 +100,9 @@ def _readable(value: Path) -> Path:
 
 PostgresqlUrl = Annotated[SecretStr, AfterValidator(_postgresql_url)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
+SessionTimeout = Annotated[Duration, AfterValidator(_between_a_second_and_half_an_hour)]
+Skew = Annotated[Duration, AfterValidator(_not_negative)]
+Zone = Annotated[tzinfo, BeforeValidator(_zone)]
 BootstrapServers = Annotated[str, AfterValidator(_bootstrap_servers)]
 TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
@@ -113,9 +130,7 @@ class KafkaSettings(BaseSettings):
     kafka_bootstrap_servers: BootstrapServers
     kafka_topic: TopicName = "OrderCreateEvent"
     kafka_group_id: Annotated[str, Field(min_length=1)] = "group-delivery"
-    kafka_session_timeout: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(
-        seconds=45
-    )
+    kafka_session_timeout: SessionTimeout = timedelta(seconds=45)
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Mechanism | None = None
     kafka_sasl_username: str | None = None
@@ -129,24 +144,26 @@ class KafkaSettings(BaseSettings):
     @model_validator(mode="after")
     def _security_is_complete(self) -> "KafkaSettings":
         # kafka-python is nearly silent about a wrong combination, so it is refused here.
-        sasl = {
-            "DELIVERY_KAFKA_SASL_MECHANISM": self.kafka_sasl_mechanism,
-            "DELIVERY_KAFKA_SASL_USERNAME": self.kafka_sasl_username,
-            "DELIVERY_KAFKA_SASL_PASSWORD": self.kafka_sasl_password,
-        }
-        wants_sasl = self.kafka_security_protocol.startswith("SASL")
-        for name, value in sasl.items():
-            if wants_sasl and value is None:
-                raise ValueError(
-                    f"{name} is needed when DELIVERY_KAFKA_SECURITY_PROTOCOL is "
-                    f"{self.kafka_security_protocol}"
-                )
-            if not wants_sasl and value is not None:
-                raise ValueError(
-                    f"{name} has no effect while DELIVERY_KAFKA_SECURITY_PROTOCOL is "
-                    f"{self.kafka_security_protocol}: set SASL_PLAINTEXT or SASL_SSL"
-                )
+        protocol = self.kafka_security_protocol
+        _all_or_none(self, protocol.startswith("SASL"), _SASL, "SASL_PLAINTEXT or SASL_SSL")
+        if not protocol.endswith("SSL"):
+            _all_or_none(self, False, _TLS, "SSL or SASL_SSL")
+        if self.kafka_ssl_keyfile and not self.kafka_ssl_certfile:
+            raise ValueError("DELIVERY_KAFKA_SSL_KEYFILE needs DELIVERY_KAFKA_SSL_CERTFILE")
         return self
+
+
+_SASL = ("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password")
+_TLS = ("kafka_ssl_cafile", "kafka_ssl_certfile", "kafka_ssl_keyfile", "kafka_ssl_password")
+
+
+def _all_or_none(settings: KafkaSettings, wanted: bool, names: tuple[str, ...], with_: str) -> None:
+    wrong = [name for name in names if (getattr(settings, name) is not None) != wanted]
+    if wrong:
+        variables = ", ".join(f"{PREFIX}{name}".upper() for name in wrong)
+        protocol = f"DELIVERY_KAFKA_SECURITY_PROTOCOL is {settings.kafka_security_protocol}"
+        reason = "missing:" if wanted else f"of use with {with_} only:"
+        raise ValueError(f"{variables} {'are' if wrong[1:] else 'is'} {reason} {protocol}")
 
 
 class WorkerSettings(BaseSettings):
@@ -154,8 +171,8 @@ class WorkerSettings(BaseSettings):
 
     model_config = _CONFIG
 
-    event_timezone: Zone = ZoneInfo("UTC")
-    max_future_skew: Annotated[Duration, Field(ge=timedelta(0))] = timedelta(minutes=5)
+    event_timezone: Zone = UTC
+    max_future_skew: Skew = timedelta(minutes=5)
     batch_size: Annotated[int, Field(ge=1, le=100_000)] = 2000
     log_level: Level = "INFO"
 

@@ -41,10 +41,10 @@ def run(
     delays = _delays()
     partitions_due = datetime.now(UTC)
     while not stop.requested:
+        if end is not None and consumer.reached(kafka, end):
+            break
         batch = consumer.poll(kafka)
         if not batch:
-            if end is not None and consumer.reached(kafka, end):
-                break
             continue
         try:
             connection = database.connection()

@@ -4,7 +4,7 @@ Never a deserializer: a record that makes one raise would block its partition fo
 handed on as bytes and decoded by our own code.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeAlias
@@ -23,7 +23,7 @@ from kafka.structs import OffsetAndMetadata
 
 from delivery.broker import options
 from delivery.errors import FencedError, UnavailableError
-from delivery.record import Record, record_time
+from delivery.record import Record, record_time, spans
 from delivery.settings import KafkaSettings
 
 log = structlog.get_logger()
@@ -90,8 +90,8 @@ def commit(consumer: Consumer, batch: Sequence[Record]) -> None:
     FencedError when another process took this worker's place.
     """
     after = {
-        TopicPartition(record.topic, record.partition): OffsetAndMetadata(record.offset + 1, "", -1)
-        for record in batch  # in order of offsets: the last one of a partition stays
+        TopicPartition(*partition): OffsetAndMetadata(last + 1, "", -1)
+        for partition, (_, last) in spans(batch).items()
     }
     try:
         consumer.commit(after, timeout_ms=COMMIT_TIMEOUT)
@@ -103,11 +103,10 @@ def commit(consumer: Consumer, batch: Sequence[Record]) -> None:
 
 def rewind(consumer: Consumer, batch: Sequence[Record]) -> None:
     """Makes the next poll begin with `batch` again, where its partitions are still ours."""
-    first: dict[TopicPartition, int] = {}
-    for record in batch:
-        first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
-    for partition in first.keys() & consumer.assignment():
-        consumer.seek(partition, first[partition])
+    assigned = consumer.assignment()
+    for partition, (first, _) in spans(batch).items():
+        if partition in assigned:
+            consumer.seek(TopicPartition(*partition), first)
 
 
 def idle(consumer: Consumer, timeout: float) -> None:
@@ -129,17 +128,17 @@ def end(consumer: Consumer, topic: str) -> End:
 
 def reached(consumer: Consumer, end: End) -> bool:
     """Whether the group has read every partition up to `end`: we ours, the others theirs."""
-    try:
-        return all(_position(consumer, p) >= offset for p, offset in end.items() if offset)
+    ours = end.keys() & consumer.assignment()
+    try:  # ours first: that asks nobody
+        return all(_position(consumer.position, p) >= end[p] for p in ours) and all(
+            _position(consumer.committed, p) >= end[p] for p in end.keys() - ours if end[p]
+        )
     except KafkaTimeoutError:
         return False
 
 
-def _position(consumer: Consumer, partition: TopicPartition) -> int:
-    ours = partition in consumer.assignment()
-    ask = consumer.position if ours else consumer.committed
-    offset: int | None = ask(partition, timeout_ms=COMMIT_TIMEOUT)
-    return offset or 0
+def _position(ask: Callable[..., int | None], partition: TopicPartition) -> int:
+    return ask(partition, timeout_ms=COMMIT_TIMEOUT) or 0
 
 
 def _milliseconds(duration: timedelta) -> int:

@@ -6,7 +6,8 @@ import sys
 import typer
 
 from delivery import errors
-from delivery.cli import migrate, worker
+from delivery.cli import dev, history, migrate, publish, quickstart, schema, stats, worker
+from delivery.embedded.unavailable import EmbeddedUnavailableError
 
 DONE, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
 INTERRUPTED = 130  # as a shell reports SIGINT
@@ -16,6 +17,7 @@ _EXIT_CODES: dict[type[Exception], int] = {
     errors.NotMigratedError: USAGE,
     errors.UnavailableError: UNREACHABLE,
     errors.FencedError: UNREACHABLE,
+    EmbeddedUnavailableError: UNREACHABLE,
 }
 
 app = typer.Typer(
@@ -28,7 +30,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(worker.worker)
+app.command()(history.history)
+app.command()(stats.stats)
 app.command()(migrate.migrate)
+app.command()(publish.publish)
+app.command()(schema.schema)
+app.command()(dev.dev)
+app.command()(quickstart.quickstart)
 
 
 def main() -> None:
@@ -46,7 +54,10 @@ def run() -> int:
         return _complain(f"{error.format_message()} (see `{command} --help`)", USAGE)
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:  # somebody read as much of the output as they wanted
+    except SystemExit as error:  # typer's answer, and rich's, to a BrokenPipeError
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        # Somebody read as much of the output as they wanted.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except tuple(_EXIT_CODES) as error:

@@ -1,0 +1,147 @@
+"""`delivery history`"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from delivery import history as log
+from delivery import settings
+from delivery.cli import output
+from delivery.database import Connection
+from delivery.history import Outcome, Wanted
+from delivery.record import Place
+
+# A payload may hold personal data, so that a table does not show it.
+TABLE = (
+    "consumed_at",
+    "outcome",
+    "order_id",
+    "event_time",
+    "record_topic",
+    "record_partition",
+    "record_offset",
+    "reason",
+)
+TABLE_LIMIT = 100
+
+_AGO = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+_PLACE = re.compile(r"([a-zA-Z0-9._-]{1,249})/(\d{1,10})/(\d{1,19})", re.ASCII)
+_LAST_PARTITION, _LAST_OFFSET = 2**31 - 1, 2**63 - 1
+
+
+def _moment(text: str) -> datetime:
+    try:
+        if ago := _AGO.fullmatch(text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        time = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{text!r} is neither a time such as 2026-11-23T10:00+09:00 nor a duration before now "
+            "such as 15m, 2h or 7d"
+        ) from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class _Record:
+    place: Place
+
+
+def _record(text: str) -> _Record:
+    if parts := _PLACE.fullmatch(text):
+        place = parts[1], int(parts[2]), int(parts[3])
+        if place[1] <= _LAST_PARTITION and place[2] <= _LAST_OFFSET:
+            return _Record(place)
+    raise typer.BadParameter(
+        f"{text!r} is not TOPIC/PARTITION/OFFSET such as OrderCreateEvent/0/1234"
+    )
+
+
+def history(
+    order_id: Annotated[
+        int | None,
+        typer.Argument(metavar="ORDER_ID", min=1, max=2**63 - 1, help="Only this order."),
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(parser=_moment, metavar="TIME", help="Arrived then or later."),
+    ] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(parser=_moment, metavar="TIME", help="Arrived before then."),
+    ] = None,
+    outcome: Annotated[
+        list[Outcome] | None,
+        typer.Option(
+            metavar="OUTCOME",
+            help=f"One of {', '.join(Outcome)}. May be given several times.",
+        ),
+    ] = None,
+    record: Annotated[
+        _Record | None,
+        typer.Option(
+            parser=_record, metavar="TOPIC/PARTITION/OFFSET", help="What became of this record."
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=2**31 - 1,
+            help=f"The newest N, oldest first. Default: {TABLE_LIMIT} for a table, all otherwise.",
+        ),
+    ] = None,
+    form: Annotated[
+        output.Format,
+        typer.Option("--format", help="json is one object a line; json and csv have the payload."),
+    ] = "table",
+) -> None:
+    """Show what became of records, in the order of their arrival.
+
+    A TIME is ISO 8601, in UTC where it has no offset, or a duration before
+    now: 90s, 15m, 2h, 7d, 4w. Where several filters are given, all must hold.
+
+    \b
+    Examples:
+      delivery history 42
+      delivery history --since 15m --outcome rejected --outcome conflict
+      delivery history --since 2026-11-23T00:00+09:00 --until 2026-11-24T00:00+09:00
+      delivery history --record OrderCreateEvent/0/1234 --format json
+      delivery history --since 7d --format csv > week.csv
+    """
+    wanted = Wanted(order_id, since, until, outcome or (), record.place if record else None)
+    with log.reading(settings.load(settings.DatabaseSettings).database_url) as connection:
+        if form == "table":
+            count = _table(connection, wanted, limit or TABLE_LIMIT)
+        elif form == "json":
+            rows = log.events(connection, wanted, limit)
+            count = output.json_lines(dict(zip(log.COLUMNS, row, strict=True)) for row in rows)
+        else:
+            count = output.csv_lines(log.COLUMNS, log.events(connection, wanted, limit))
+    if not count:
+        output.note("no events match")
+
+
+def _table(connection: Connection, wanted: Wanted, limit: int) -> int:
+    # One row more than is shown tells whether there are more.
+    rows = list(log.events(connection, wanted, limit + 1, TABLE))
+    shown = [_shown(row) for row in rows[-limit:]]
+    if shown:
+        output.table(
+            ("consumed_at", "outcome", "order_id", "event_time", "record", "reason"), shown
+        )
+    if len(rows) > limit:
+        output.note(f"only the newest {limit} are shown: see --limit, or --format json for all")
+    return len(rows)
+
+
+def _shown(row: log.Row) -> log.Row:
+    consumed_at, outcome, order_id, event_time, topic, partition, offset, reason = row
+    record = f"{topic}/{partition}/{offset}"
+    return consumed_at, outcome, order_id, event_time, record, reason

@@ -1,0 +1,19 @@
+"""`delivery schema`"""
+
+import json
+
+import typer
+
+from delivery import event
+
+
+def schema() -> None:
+    """Print the contract of a record's value as JSON Schema. Needs no setting and no server.
+
+    Fields that it does not name are allowed, and kept in the log.
+
+    \b
+    Example:
+      delivery schema > order-create-event.schema.json
+    """
+    typer.echo(json.dumps(event.json_schema(), indent=2, ensure_ascii=False))

@@ -1,0 +1,58 @@
+"""What the log and the deliveries amount to, counted at one moment."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from delivery.database import Connection
+from delivery.event import REASONS
+from delivery.history import Outcome
+from delivery.tables import STATUSES
+
+_OUTCOMES = """
+SELECT outcome, count(*), min(consumed_at), max(consumed_at) FROM event_history GROUP BY outcome
+"""
+
+_DELIVERIES = "SELECT status, count(*) FROM deliveries GROUP BY status"
+
+_OPEN_DEAD_LETTERS = """
+SELECT reason, count(*) FROM dead_letters WHERE resolved_at IS NULL GROUP BY reason
+"""
+
+
+@dataclass(frozen=True)
+class DeadLetters:
+    """The dead letters that nobody has resolved yet. Every reason is named, also with 0."""
+
+    open: int
+    by_reason: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Counts. Every outcome and every status is named, also with 0.
+
+    `consumed_at` of the first and of the last record in the log; None while the log is empty.
+    """
+
+    outcomes: dict[str, int]
+    deliveries: dict[str, int]
+    dead_letters: DeadLetters
+    first_consumed_at: datetime | None
+    last_consumed_at: datetime | None
+
+
+def count(connection: Connection) -> Stats:
+    """Counts in the caller's transaction, which has to see one moment: see `history.reading`.
+
+    It reads the whole log, for no index counts: about a second for each five million rows.
+    """
+    log = connection.execute(_OUTCOMES).fetchall()
+    letters: dict[str, int] = dict.fromkeys(REASONS, 0)
+    letters.update(connection.execute(_OPEN_DEAD_LETTERS).fetchall())
+    return Stats(
+        outcomes=dict.fromkeys(map(str, Outcome), 0) | {outcome: n for outcome, n, *_ in log},
+        deliveries=dict.fromkeys(STATUSES, 0) | dict(connection.execute(_DELIVERIES).fetchall()),
+        dead_letters=DeadLetters(sum(letters.values()), letters),
+        first_consumed_at=min((first for *_, first, _ in log), default=None),
+        last_consumed_at=max((last for *_, last in log), default=None),
+    )

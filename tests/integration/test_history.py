@@ -1,0 +1,300 @@
+"""The history on real rows: what is selected, in which order, and how much memory it takes."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from delivery import decide, history
+from delivery.database import Connection
+from delivery.errors import NotMigratedError, UnavailableError
+from delivery.history import Outcome, Wanted
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+PAYLOAD = '{"event": {"orderId": 1, "price": 1.00},\n "b": 1, "a": "\\u0000"}'
+
+PROCESSED = """
+INSERT INTO processed_events (order_id, event_time, outcome, payload, record_topic,
+                              record_partition, record_offset, consumed_at)
+VALUES (%s, %s, %s, %s, 'orders', %s, %s, %s)
+"""
+DUPLICATE = """
+INSERT INTO duplicate_events (order_id, event_time, payload_differs, payload, record_topic,
+                              record_partition, record_offset, consumed_at)
+VALUES (%s, %s, %s, %s, 'orders', %s, %s, %s)
+"""
+REJECTED = """
+INSERT INTO dead_letters (order_id, reason, error, record_headers, record_topic,
+                          record_partition, record_offset, consumed_at, resolved_at, resolution)
+VALUES (%s, 'not_json', 'no JSON', '[]', 'orders', %s, %s, %s, %s, %s)
+"""
+MANY = """
+INSERT INTO processed_events (order_id, event_time, outcome, payload, record_topic,
+                              record_partition, record_offset, consumed_at)
+SELECT n, %(now)s, 'created', json_build_object('text', repeat('x', 300)), 'orders', 0, n,
+       %(now)s + n * interval '1 second'
+FROM generate_series(1, %(rows)s) AS n
+"""
+
+
+@pytest.fixture
+def log(connection: Connection) -> Connection:
+    """One row of each outcome, a minute apart, and a dead letter that was replayed."""
+    for minute, outcome in enumerate(decide.OUTCOMES):
+        at = NOW + minute * MINUTE
+        connection.execute(PROCESSED, (1 + minute, at, outcome, PAYLOAD, 0, minute, at))
+    connection.execute(DUPLICATE, (1, NOW, False, None, 1, 0, NOW + 4 * MINUTE))
+    connection.execute(DUPLICATE, (1, NOW, True, '{"event": 2}', 1, 1, NOW + 5 * MINUTE))
+    connection.execute(REJECTED, (None, 1, 2, NOW + 6 * MINUTE, None, None))
+    connection.execute(REJECTED, (1, 1, 3, NOW + 7 * MINUTE, NOW, "replayed"))
+    return connection
+
+
+@pytest.fixture
+def reading(database_url: str) -> Iterator[Connection]:
+    """Begun only when the rows are there: it sees one moment."""
+    with history.reading(SecretStr(database_url)) as connection:
+        yield connection
+
+
+def outcomes(connection: Connection, wanted: Wanted, limit: int | None = None) -> list[Any]:
+    return [row[0] for row in history.events(connection, wanted, limit, ["outcome"])]
+
+
+ALL = ["created", "updated", "too_late", "stale", "duplicate", "conflict", "rejected"]
+
+
+def test_the_outcomes_are_those_of_the_view_and_of_decide() -> None:
+    assert list(Outcome) == ALL
+    assert set(decide.OUTCOMES) < set(Outcome)
+
+
+@pytest.mark.usefixtures("log")
+def test_each_record_is_shown_once_as_what_it_became(reading: Connection) -> None:
+    assert outcomes(reading, Wanted()) == ALL
+
+
+@pytest.mark.usefixtures("log")
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (Wanted(order_id=1), ["created", "duplicate", "conflict"]),
+        (Wanted(since=NOW + 5 * MINUTE), ["conflict", "rejected"]),
+        (Wanted(until=NOW + MINUTE), ["created"]),
+        (Wanted(outcomes=[Outcome.STALE]), ["stale"]),
+        (Wanted(outcomes=[Outcome.REJECTED, Outcome.UPDATED]), ["updated", "rejected"]),
+        (Wanted(place=("orders", 0, 1)), ["updated"]),
+        (Wanted(place=("orders", 1, 1)), ["conflict"]),
+        (Wanted(place=("orders", 1, 2)), ["rejected"]),
+        (Wanted(place=("others", 0, 1)), []),
+        (Wanted(order_id=1, since=NOW + MINUTE), ["duplicate", "conflict"]),
+        (Wanted(order_id=1, outcomes=[Outcome.STALE]), []),
+        (Wanted(since=NOW + MINUTE, until=NOW + 3 * MINUTE), ["updated", "too_late"]),
+        (
+            Wanted(1, NOW, NOW + 5 * MINUTE, [Outcome.CREATED, Outcome.CONFLICT], ("orders", 0, 0)),
+            ["created"],
+        ),
+    ],
+)
+def test_all_filters_that_are_given_hold(
+    reading: Connection, wanted: Wanted, expected: list[str]
+) -> None:
+    assert outcomes(reading, wanted) == expected
+    assert outcomes(reading, wanted, limit=100) == expected
+    assert outcomes(reading, wanted, limit=1) == expected[-1:]
+
+
+@pytest.mark.usefixtures("log")
+def test_a_time_is_compared_as_a_moment_whatever_its_offset(reading: Connection) -> None:
+    since = datetime.fromisoformat("2026-11-01T21:05:00+09:00")
+    assert outcomes(reading, Wanted(since=since)) == ["conflict", "rejected"]
+
+
+def test_rows_of_one_moment_are_in_the_order_of_their_places(
+    connection: Connection, database_url: str
+) -> None:
+    places = [(1, 7), (0, 10), (0, 9), (1, 6)]
+    for order_id, (partition, offset) in enumerate(places, 1):
+        connection.execute(PROCESSED, (order_id, NOW, "created", "{}", partition, offset, NOW))
+    columns = ["record_partition", "record_offset"]
+    with history.reading(SecretStr(database_url)) as reading:
+        assert list(history.events(reading, Wanted(), None, columns)) == sorted(places)
+        assert list(history.events(reading, Wanted(), 2, columns)) == [(1, 6), (1, 7)]
+
+
+@pytest.mark.usefixtures("log")
+@pytest.mark.parametrize("limit", [1, 3, 7, 8, 1000])
+def test_a_limit_leaves_the_newest_and_the_oldest_of_them_first(
+    reading: Connection, limit: int
+) -> None:
+    assert outcomes(reading, Wanted(), limit) == ALL[-limit:]
+
+
+@pytest.mark.parametrize("age", [0, 30, 60, 3600, 86400, 86400 * 365 * 3])
+def test_a_limit_finds_the_newest_however_old_they_are(
+    connection: Connection, database_url: str, age: int
+) -> None:
+    at = datetime.now(UTC) - timedelta(seconds=age)
+    for number in range(1, 4):
+        moment = at + number * timedelta(milliseconds=1)
+        connection.execute(PROCESSED, (number, NOW, "created", "{}", 0, number, moment))
+    with history.reading(SecretStr(database_url)) as reading:
+        newest = history.events(reading, Wanted(), 2, ["record_offset"])
+        assert list(newest) == [(2,), (3,)]
+
+
+@pytest.mark.usefixtures("log")
+def test_a_row_has_the_columns_of_the_view_and_the_payload_as_it_was_sent(
+    reading: Connection,
+) -> None:
+    shown = reading.execute("SELECT * FROM event_history LIMIT 0").description
+    assert shown
+    assert tuple(column.name for column in shown) == history.COLUMNS
+    (row,) = history.events(reading, Wanted(place=("orders", 0, 0)))
+    assert dict(zip(history.COLUMNS, row, strict=True)) == {
+        "order_id": 1,
+        "event_time": NOW,
+        "outcome": "created",
+        "record_topic": "orders",
+        "record_partition": 0,
+        "record_offset": 0,
+        "record_time": None,
+        "consumed_at": NOW,
+        "payload": PAYLOAD,
+        "reason": None,
+        "error": None,
+        "dead_letter_id": None,
+        "resolution": None,
+    }
+
+
+def test_times_at_the_end_of_the_calendar_are_read_whatever_the_servers_time_zone(
+    connection: Connection, database_url: str
+) -> None:
+    first = datetime(1, 1, 1, tzinfo=UTC)
+    connection.execute("SET timezone = 'UTC'")
+    connection.execute(PROCESSED, (1, first, "created", "{}", 0, 0, NOW))
+    connection.execute("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = %L', "
+                       "current_database(), 'America/New_York'); END $$")  # fmt: skip
+    with history.reading(SecretStr(database_url)) as reading:
+        assert list(history.events(reading, Wanted(), None, ["event_time"])) == [(first,)]
+
+
+@pytest.mark.usefixtures("log")
+def test_reading_sees_one_moment_and_changes_nothing(
+    reading: Connection, connection: Connection
+) -> None:
+    assert outcomes(reading, Wanted()) == ALL
+    connection.execute(PROCESSED, (9, NOW, "created", "{}", 0, 99, NOW))
+    assert outcomes(reading, Wanted()) == ALL
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        reading.execute("DELETE FROM deliveries")
+
+
+# The query's own condition on a column, in each branch of the view that holds rows.
+@pytest.mark.parametrize(
+    ("wanted", "indexes"),
+    [
+        (Wanted(order_id=5), ["_pkey", "ix_duplicate_events_order_id", "ix_dead_letters_order_id"]),
+        (
+            Wanted(since=NOW, until=NOW + timedelta(minutes=9)),
+            ["consumed_at_idx", "ix_duplicate_events_consumed_at", "ix_dead_letters_consumed_at"],
+        ),
+        (
+            Wanted(place=("orders", 0, 9)),
+            ["_record_topic_", "pk_duplicate_events", "uq_dead_letters_record_topic"],
+        ),
+    ],
+)
+def test_each_branch_of_the_view_is_searched_by_index(
+    connection: Connection, database_url: str, wanted: Wanted, indexes: list[str]
+) -> None:
+    fill_all_three(connection, 20_000)
+    with history.reading(SecretStr(database_url)) as reading:
+        reading.execute("SET LOCAL enable_seqscan = off")
+        query, values = history._compiled(
+            history.select(history.event_history.c.order_id).where(*history._conditions(wanted))
+        )
+        plan = "\n".join(row[0] for row in reading.execute(b"EXPLAIN " + query, values))
+    assert [index for index in indexes if index not in plan] == []
+
+
+def fill_all_three(connection: Connection, rows: int) -> None:
+    connection.execute(MANY, {"now": NOW, "rows": rows})
+    connection.execute(
+        "INSERT INTO duplicate_events (record_topic, record_partition, record_offset, order_id,"
+        " event_time, payload_differs, consumed_at) SELECT record_topic, 1, record_offset,"
+        " order_id, event_time, false, consumed_at FROM processed_events"
+    )
+    connection.execute(
+        "INSERT INTO dead_letters (record_topic, record_partition, record_offset, order_id, reason,"
+        " error, record_headers, consumed_at) SELECT record_topic, 2, record_offset,"
+        " order_id, 'not_json', '', '[]', consumed_at FROM processed_events"
+    )
+    connection.execute("VACUUM ANALYZE")
+
+
+# Prints its peak memory in KiB (macOS: bytes) after reading all rows of the log.
+READ_ALL = """
+import resource, sys
+from pydantic import SecretStr
+from delivery import history
+with history.reading(SecretStr(sys.argv[1])) as connection:
+    rows = sum(1 for _ in history.events(connection, history.Wanted()))
+print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_memory_does_not_grow_with_the_log(connection: Connection, database_url: str) -> None:
+    def read_all() -> tuple[int, int]:
+        command = [sys.executable, "-c", READ_ALL, database_url]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        rows, peak = map(int, done.stdout.split())
+        return rows, peak
+
+    connection.execute(MANY, {"now": NOW, "rows": 1000})
+    few, little = read_all()
+    connection.execute(MANY, {"now": NOW + MINUTE, "rows": 100_000})
+    many, much = read_all()
+    assert (few, many) == (1000, 101_000)
+    assert much < little * 1.2  # all rows at once would be 40 MB more
+
+
+def test_a_schema_that_is_not_there_is_told(empty_database_url: str) -> None:
+    with (
+        pytest.raises(NotMigratedError, match="delivery migrate"),
+        history.reading(SecretStr(empty_database_url)),
+    ):
+        pass
+
+
+def test_a_server_that_is_not_there_is_told() -> None:
+    with (
+        pytest.raises(UnavailableError, match="can't be reached"),
+        history.reading(SecretStr("postgresql://nobody@127.0.0.1:1/none")),
+    ):
+        pass
+
+
+def test_a_connection_that_breaks_while_rows_are_read_is_told(
+    connection: Connection, database_url: str
+) -> None:
+    connection.execute(MANY, {"now": NOW, "rows": 5 * history.STREAMED_ROWS})
+    with (
+        pytest.raises(UnavailableError),
+        history.reading(SecretStr(database_url)) as reading,
+    ):
+        read_while_the_connection_breaks(reading, connection)
+
+
+def read_while_the_connection_breaks(reading: Connection, other: Connection) -> None:
+    rows = history.events(reading, Wanted())
+    next(rows)
+    other.execute("SELECT pg_terminate_backend(%s)", (reading.info.backend_pid,))
+    list(rows)

@@ -1,0 +1,309 @@
+"""Settings come from the environment; an error is one line that names the variable."""
+
+import traceback
+from datetime import UTC, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from pydantic_settings import BaseSettings
+
+from delivery.errors import SettingsError
+from delivery.settings import DatabaseSettings, KafkaSettings, WorkerSettings, load
+
+SECRET = "s3cr3t-of-the-test"
+URL = "postgresql://worker:password@db:5432/orders"
+THIS_FILE = __file__  # a file that can be read
+
+SETTINGS: list[type[BaseSettings]] = [DatabaseSettings, KafkaSettings, WorkerSettings]
+BELONGS_TO = {f"DELIVERY_{name}".upper(): cls for cls in SETTINGS for name in cls.model_fields}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment in which only what is required is set."""
+    for name in BELONGS_TO:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DELIVERY_DATABASE_URL", URL)
+    monkeypatch.setenv("DELIVERY_KAFKA_BOOTSTRAP_SERVERS", "kafka:9092")
+    return monkeypatch
+
+
+def setting(name: str) -> Any:
+    """The value of the one setting, as the program gets it."""
+    return getattr(load(BELONGS_TO[name]), name.removeprefix("DELIVERY_").lower())
+
+
+def complaint(settings: type[BaseSettings]) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(settings)
+    (line,) = str(caught.value).splitlines()
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+    return line
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("DELIVERY_KAFKA_TOPIC", "OrderCreateEvent"),
+        ("DELIVERY_KAFKA_GROUP_ID", "group-delivery"),
+        ("DELIVERY_KAFKA_SESSION_TIMEOUT", timedelta(seconds=45)),
+        ("DELIVERY_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT"),
+        ("DELIVERY_KAFKA_SASL_MECHANISM", None),
+        ("DELIVERY_KAFKA_SASL_USERNAME", None),
+        ("DELIVERY_KAFKA_SASL_PASSWORD", None),
+        ("DELIVERY_KAFKA_SSL_CAFILE", None),
+        ("DELIVERY_KAFKA_SSL_CERTFILE", None),
+        ("DELIVERY_KAFKA_SSL_KEYFILE", None),
+        ("DELIVERY_KAFKA_SSL_PASSWORD", None),
+        ("DELIVERY_KAFKA_SSL_CHECK_HOSTNAME", True),
+        ("DELIVERY_MAX_FUTURE_SKEW", timedelta(minutes=5)),
+        ("DELIVERY_BATCH_SIZE", 2000),
+        ("DELIVERY_LOG_LEVEL", "INFO"),
+    ],
+)
+def test_a_setting_has_a_default_also_where_its_variable_is_empty(
+    environment: pytest.MonkeyPatch, name: str, default: object
+) -> None:
+    assert setting(name) == default
+    environment.setenv(name, "")
+    assert setting(name) == default
+
+
+def test_the_default_timezone_is_utc() -> None:
+    assert setting("DELIVERY_EVENT_TIMEZONE").utcoffset(None) == UTC.utcoffset(None)
+
+
+@pytest.mark.parametrize("name", ["DELIVERY_DATABASE_URL", "DELIVERY_KAFKA_BOOTSTRAP_SERVERS"])
+def test_what_is_required_is_asked_for_also_where_its_variable_is_empty(
+    environment: pytest.MonkeyPatch, name: str
+) -> None:
+    environment.setenv(name, "")
+    empty = complaint(BELONGS_TO[name])
+    environment.delenv(name)
+    assert complaint(BELONGS_TO[name]) == empty
+    assert empty.startswith(f"{name} is not set: ")
+    assert "delivery dev" in empty
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_a_database_url_is_understood_as_libpq_and_as_sqlalchemy_write_it(
+    environment: pytest.MonkeyPatch, scheme: str
+) -> None:
+    environment.setenv("DELIVERY_DATABASE_URL", f"{scheme}://u:p%40ss@h:5432/d?sslmode=require")
+    url = setting("DELIVERY_DATABASE_URL").get_secret_value()
+    assert url == "postgresql://u:p%40ss@h:5432/d?sslmode=require"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("DELIVERY_KAFKA_BOOTSTRAP_SERVERS", "a:9092", "a:9092"),
+        ("DELIVERY_KAFKA_BOOTSTRAP_SERVERS", " a:1 , b:65535 ", "a:1,b:65535"),
+        ("DELIVERY_KAFKA_BOOTSTRAP_SERVERS", "[::1]:9092", "[::1]:9092"),
+        ("DELIVERY_KAFKA_TOPIC", "orders.v2_DLQ-1", "orders.v2_DLQ-1"),
+        ("DELIVERY_KAFKA_TOPIC", "t" * 249, "t" * 249),
+        ("DELIVERY_KAFKA_SESSION_TIMEOUT", "6", timedelta(seconds=6)),
+        ("DELIVERY_KAFKA_SESSION_TIMEOUT", "7.5", timedelta(seconds=7.5)),
+        ("DELIVERY_KAFKA_SESSION_TIMEOUT", "PT45S", timedelta(seconds=45)),
+        ("DELIVERY_MAX_FUTURE_SKEW", "0", timedelta(0)),
+        ("DELIVERY_MAX_FUTURE_SKEW", "90", timedelta(seconds=90)),
+        ("DELIVERY_MAX_FUTURE_SKEW", "PT1H30M", timedelta(hours=1.5)),
+        ("DELIVERY_MAX_FUTURE_SKEW", "P1DT1S", timedelta(days=1, seconds=1)),
+        ("DELIVERY_EVENT_TIMEZONE", "Asia/Seoul", ZoneInfo("Asia/Seoul")),
+        ("DELIVERY_BATCH_SIZE", "1", 1),
+        ("DELIVERY_BATCH_SIZE", "100000", 100_000),
+        ("DELIVERY_LOG_LEVEL", "debug", "DEBUG"),
+        ("DELIVERY_LOG_LEVEL", "WARNING", "WARNING"),
+        ("DELIVERY_KAFKA_SECURITY_PROTOCOL", "SSL", "SSL"),
+        ("DELIVERY_KAFKA_SSL_CHECK_HOSTNAME", "false", False),
+    ],
+)
+def test_a_right_value_is_taken(
+    environment: pytest.MonkeyPatch, name: str, text: str, value: object
+) -> None:
+    environment.setenv(name, text)
+    assert setting(name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("DELIVERY_DATABASE_URL", f"mysql://u:{SECRET}@h/d"),
+        ("DELIVERY_DATABASE_URL", f"postgresql+psycopg2://u:{SECRET}@h/d"),
+        ("DELIVERY_DATABASE_URL", f"host=h password={SECRET}"),
+        ("DELIVERY_DATABASE_URL", f"postgresql://u:{SECRET}%zz@h/d"),
+        ("DELIVERY_DATABASE_URL", f"postgresql://u:{SECRET}@h/d?colour=red"),
+        ("DELIVERY_DATABASE_URL", f"postgresql://u:{SECRET}@[h/d"),
+        ("DELIVERY_KAFKA_BOOTSTRAP_SERVERS", "kafka"),
+        ("DELIVERY_KAFKA_BOOTSTRAP_SERVERS", "kafka:"),
+        ("DELIVERY_KAFKA_BOOTSTRAP_SERVERS", ":9092"),
+        ("DELIVERY_KAFKA_BOOTSTRAP_SERVERS", "kafka:0"),
+        ("DELIVERY_KAFKA_BOOTSTRAP_SERVERS", "kafka:65536"),
+        ("DELIVERY_KAFKA_BOOTSTRAP_SERVERS", "kafka:9092,"),
+        pytest.param(
+            "DELIVERY_KAFKA_BOOTSTRAP_SERVERS",
+            "kafka:9092;other:9092",
+        ),
+        pytest.param(
+            "DELIVERY_KAFKA_BOOTSTRAP_SERVERS",
+            "http://kafka:9092",
+        ),
+        pytest.param(
+            "DELIVERY_KAFKA_SESSION_TIMEOUT",
+            "3000000",
+        ),
+        ("DELIVERY_KAFKA_TOPIC", "two words"),
+        ("DELIVERY_KAFKA_TOPIC", "orders\n"),
+        ("DELIVERY_KAFKA_TOPIC", "t" * 250),
+        ("DELIVERY_KAFKA_SESSION_TIMEOUT", "0"),
+        ("DELIVERY_KAFKA_SESSION_TIMEOUT", "-6"),
+        ("DELIVERY_KAFKA_SESSION_TIMEOUT", "45s"),
+        ("DELIVERY_KAFKA_SESSION_TIMEOUT", "soon"),
+        ("DELIVERY_KAFKA_SESSION_TIMEOUT", "nan"),
+        ("DELIVERY_KAFKA_SESSION_TIMEOUT", "inf"),
+        ("DELIVERY_KAFKA_SESSION_TIMEOUT", "1e30"),
+        ("DELIVERY_MAX_FUTURE_SKEW", "-1"),
+        ("DELIVERY_MAX_FUTURE_SKEW", "-PT1S"),
+        ("DELIVERY_MAX_FUTURE_SKEW", "five minutes"),
+        ("DELIVERY_EVENT_TIMEZONE", "Seoul"),
+        ("DELIVERY_EVENT_TIMEZONE", "Asia"),
+        ("DELIVERY_EVENT_TIMEZONE", "+09:00"),
+        ("DELIVERY_EVENT_TIMEZONE", "../../etc/passwd"),
+        ("DELIVERY_EVENT_TIMEZONE", "z" * 5000),
+        ("DELIVERY_BATCH_SIZE", "0"),
+        ("DELIVERY_BATCH_SIZE", "-1"),
+        ("DELIVERY_BATCH_SIZE", "100001"),
+        ("DELIVERY_BATCH_SIZE", "1.5"),
+        ("DELIVERY_BATCH_SIZE", "many"),
+        ("DELIVERY_LOG_LEVEL", "LOUD"),
+        ("DELIVERY_KAFKA_SECURITY_PROTOCOL", "TLS"),
+        ("DELIVERY_KAFKA_SASL_MECHANISM", "GSSAPI"),
+        ("DELIVERY_KAFKA_SSL_CAFILE", "/no/such/file"),
+        ("DELIVERY_KAFKA_SSL_CERTFILE", "/"),
+        ("DELIVERY_KAFKA_SSL_KEYFILE", "/no/such/file"),
+        ("DELIVERY_KAFKA_SSL_CHECK_HOSTNAME", "perhaps"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_the_variable(
+    environment: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    environment.setenv(name, text)
+    line = complaint(BELONGS_TO[name])
+    assert line.startswith(f"{name} ")
+    assert line.count("DELIVERY_") == 1
+
+
+def test_several_wrong_values_are_one_line(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("DELIVERY_EVENT_TIMEZONE", "Seoul")
+    environment.setenv("DELIVERY_MAX_FUTURE_SKEW", "soon")
+    environment.setenv("DELIVERY_BATCH_SIZE", "0")
+    zone, skew, size = complaint(WorkerSettings).split("; ")
+    assert zone.startswith("DELIVERY_EVENT_TIMEZONE ")
+    assert skew.startswith("DELIVERY_MAX_FUTURE_SKEW ")
+    assert size.startswith("DELIVERY_BATCH_SIZE ")
+
+
+SASL = {
+    "DELIVERY_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+    "DELIVERY_KAFKA_SASL_USERNAME": "worker",
+    "DELIVERY_KAFKA_SASL_PASSWORD": SECRET,
+}
+TLS = {
+    "DELIVERY_KAFKA_SSL_CAFILE": THIS_FILE,
+    "DELIVERY_KAFKA_SSL_CERTFILE": THIS_FILE,
+    "DELIVERY_KAFKA_SSL_KEYFILE": THIS_FILE,
+    "DELIVERY_KAFKA_SSL_PASSWORD": SECRET,
+}
+
+
+def secure(environment: pytest.MonkeyPatch, protocol: str, variables: dict[str, str]) -> None:
+    environment.setenv("DELIVERY_KAFKA_SECURITY_PROTOCOL", protocol)
+    for name, value in variables.items():
+        environment.setenv(name, value)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "variables"),
+    [
+        pytest.param("PLAINTEXT", {}, id="nothing"),
+        pytest.param("SSL", {}, id="TLS by the system's certificates"),
+        pytest.param("SSL", TLS, id="TLS with a client's certificate"),
+        pytest.param("SASL_PLAINTEXT", SASL, id="a password"),
+        pytest.param("SASL_SSL", SASL, id="a password over TLS"),
+        pytest.param("SASL_SSL", SASL | TLS, id="all of it"),
+    ],
+)
+def test_kafka_can_be_secured(
+    environment: pytest.MonkeyPatch, protocol: str, variables: dict[str, str]
+) -> None:
+    secure(environment, protocol, variables)
+    settings = load(KafkaSettings)
+    assert settings.kafka_security_protocol == protocol
+    assert (settings.kafka_sasl_username == "worker") is (SASL.items() <= variables.items())
+    assert (settings.kafka_ssl_keyfile is not None) is (TLS.items() <= variables.items())
+
+
+@pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL"])
+@pytest.mark.parametrize("missing", SASL)
+def test_a_password_is_asked_for_with_all_that_belongs_to_it(
+    environment: pytest.MonkeyPatch, protocol: str, missing: str
+) -> None:
+    secure(environment, protocol, {**SASL, missing: ""})
+    line = complaint(KafkaSettings)
+    assert line.startswith(f"{missing} ")
+    assert protocol in line
+
+
+@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL"])
+@pytest.mark.parametrize("name", SASL)
+def test_a_password_that_would_not_be_used_is_refused(
+    environment: pytest.MonkeyPatch, protocol: str, name: str
+) -> None:
+    secure(environment, protocol, {name: SASL[name]})
+    line = complaint(KafkaSettings)
+    assert line.startswith(f"{name} ")
+    assert f"DELIVERY_KAFKA_SECURITY_PROTOCOL is {protocol}" in line
+
+
+def test_all_that_a_password_needs_is_asked_for_at_once(environment: pytest.MonkeyPatch) -> None:
+    secure(environment, "SASL_SSL", {})
+    line = complaint(KafkaSettings)
+    assert all(name in line for name in SASL)
+
+
+@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SASL_PLAINTEXT"])
+@pytest.mark.parametrize("name", TLS)
+def test_a_certificate_that_would_not_be_used_is_refused(
+    environment: pytest.MonkeyPatch, protocol: str, name: str
+) -> None:
+    secure(environment, protocol, SASL if protocol.startswith("SASL") else {})
+    environment.setenv(name, TLS[name])
+    assert complaint(KafkaSettings).startswith(f"{name} ")
+
+
+def test_a_key_needs_its_certificate(environment: pytest.MonkeyPatch) -> None:
+    secure(environment, "SSL", {"DELIVERY_KAFKA_SSL_KEYFILE": THIS_FILE})
+    assert "DELIVERY_KAFKA_SSL_CERTFILE" in complaint(KafkaSettings)
+
+
+def test_secrets_never_show(environment: pytest.MonkeyPatch) -> None:
+    secure(environment, "SASL_SSL", SASL | TLS)
+    environment.setenv("DELIVERY_DATABASE_URL", f"postgresql://u:{SECRET}@h/d")
+    for settings in (load(KafkaSettings), load(DatabaseSettings)):
+        for text in (repr(settings), str(settings), settings.model_dump_json()):
+            assert SECRET not in text
+
+
+def test_a_secret_does_not_show_when_its_neighbour_is_wrong(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    secure(environment, "SASL_SSL", SASL | TLS)
+    environment.setenv("DELIVERY_KAFKA_BOOTSTRAP_SERVERS", "kafka")
+    assert complaint(KafkaSettings).startswith("DELIVERY_KAFKA_BOOTSTRAP_SERVERS ")
+
+
+def test_settings_can_not_be_changed() -> None:
+    settings = load(WorkerSettings)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.batch_size = 1
