@@ -3,7 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection, text
 
-from delivery import database, settings, tables
+from delivery import migrations, settings, tables
 
 # Two migrators at once would both see an empty database; the second waits for the first.
 MIGRATION_LOCK = 0x64656C6976657279  # "delivery" in ASCII
@@ -37,5 +37,5 @@ elif (given := context.config.attributes.get("connection")) is not None:
     run(given)
 else:
     url = settings.load(settings.DatabaseSettings).database_url
-    with database.engine(url).connect() as connection:
+    with migrations.engine(url).connect() as connection:
         run(connection)

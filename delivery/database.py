@@ -8,13 +8,12 @@ from datetime import timedelta
 import psycopg
 from psycopg.rows import TupleRow
 from pydantic import SecretStr
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.pool import NullPool
 
 from delivery.errors import NotMigratedError, RaceError, RefusedError, UnavailableError
-from delivery.tables import REVISION
 
 Connection = psycopg.Connection[TupleRow]
+
+REVISION = "0001"  # the migration this code was written for
 
 # Seconds. A host that vanished without a word must not hold us longer than this.
 CONNECT_TIMEOUT = 5
@@ -70,15 +69,6 @@ def connect(url: SecretStr, application: str, autocommit: bool = True) -> Connec
         raise UnavailableError(f"PostgreSQL can't be reached: {_first_line(error)}") from error
     connection.autocommit = autocommit
     return connection
-
-
-def engine(url: SecretStr) -> Engine:
-    """For what SQLAlchemy does well: migrations, and queries put together from options."""
-    return create_engine(
-        "postgresql+psycopg://",
-        creator=lambda: connect(url, "delivery", autocommit=False),
-        poolclass=NullPool,
-    )
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from delivery.database import Connection
 from delivery.errors import RaceError
@@ -14,20 +14,23 @@ Resolution = Literal["replayed", "discarded"]
 
 # `replayed` letters are of no concern: their records are in the inbox by now.
 _AT = """
-SELECT l.record_topic, l.record_partition, l.record_offset, coalesce(l.resolution, 'open')
+SELECT l.record_topic, l.record_partition, l.record_offset, l.resolution, l.reason, l.error
 FROM unnest(%b::text[], %b::integer[], %b::bigint[], %b::bigint[]) AS span (topic, part, low, high)
 JOIN dead_letters l ON l.record_topic = span.topic AND l.record_partition = span.part
                    AND l.record_offset BETWEEN span.low AND span.high
 WHERE l.resolution IS DISTINCT FROM 'replayed'
 """
 
+# A letter whose record is rejected again, for another reason by now, says the newer reason.
 _INSERT = """
 INSERT INTO dead_letters (record_topic, record_partition, record_offset, record_time, record_key,
                           record_value, record_headers, reason, error, order_id, consumed_at)
 SELECT letter.*, %s
 FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::timestamptz[], %s::bytea[], %s::bytea[],
             %s::json[], %s::text[], %s::text[], %s::bigint[]) AS letter
-ON CONFLICT (record_topic, record_partition, record_offset) DO NOTHING
+ON CONFLICT (record_topic, record_partition, record_offset)
+DO UPDATE SET reason = excluded.reason, error = excluded.error
+WHERE dead_letters.resolved_at IS NULL
 """
 
 _RESOLVE = """
@@ -39,17 +42,32 @@ WHERE l.record_topic = r.topic AND l.record_partition = r.part AND l.record_offs
 """
 
 
-def at(connection: Connection, records: Sequence[Record]) -> dict[Place, str]:
-    """The letters, `open` or `discarded`, among the places of `records`, by place."""
+class Letter(NamedTuple):
+    """What is known of a record that could not be processed."""
+
+    discarded: bool
+    reason: str
+    error: str
+
+    def says(self, rejection: Rejection) -> bool:
+        """Whether the letter need not change for this rejection of its record."""
+        return self.discarded or (self.reason, self.error) == (rejection.reason, rejection.error)
+
+
+def at(connection: Connection, records: Sequence[Record]) -> dict[Place, Letter]:
+    """The letters, open or discarded, among the places of `records`, by place."""
     rows = [(*partition, *span) for partition, span in spans(records).items()]
     columns = [list(column) for column in zip(*rows, strict=True)]
-    return {(t, p, o): state for t, p, o, state in connection.execute(_AT, columns)}
+    return {
+        (topic, partition, offset): Letter(resolution == "discarded", reason, error)
+        for topic, partition, offset, resolution, reason, error in connection.execute(_AT, columns)
+    }
 
 
 def insert(
     connection: Connection, rejected: Sequence[tuple[Record, Rejection]], consumed_at: datetime
 ) -> None:
-    """Keeps the records with their bytes, in the order given. A place that has a letter is kept."""
+    """Keeps the records with their bytes, in the order given."""
     if not rejected:
         return
     rows = [

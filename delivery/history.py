@@ -106,7 +106,6 @@ def reading(url: SecretStr) -> Iterator[Connection]:
         database.require_migrated(connection)
         with database.transaction(connection):
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            connection.execute("SET LOCAL timezone = 'UTC'")
             yield connection
 
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from delivery import dead_letters, rows
 from delivery.database import Connection, transaction
+from delivery.dead_letters import Letter
 from delivery.decide import Decision, decide
 from delivery.errors import RaceError, RefusedError
 from delivery.event import Contract, OrderCreated, Rejection, decode
@@ -56,8 +57,8 @@ def _settle(connection: Connection, arrivals: Sequence[Arrival]) -> Tally:
     events = [(record, event) for record, event in arrivals if isinstance(event, OrderCreated)]
     rejected = [(record, no) for record, no in arrivals if isinstance(no, Rejection)]
     if letters:
-        rejected = [arrival for arrival in rejected if arrival[0].place not in letters]
-        events = [arrival for arrival in events if letters.get(arrival[0].place) != "discarded"]
+        events = [(r, e) for r, e in events if not _is_discarded(letters.get(r.place))]
+        rejected = [(r, no) for r, no in rejected if not _is_said(letters.get(r.place), no)]
     state = rows.read(connection, [event for _, event in events])
     consumed_at = rows.moment(connection)
     decision = decide(state, events)
@@ -84,6 +85,15 @@ def _settle_by_halves(connection: Connection, arrivals: Sequence[Arrival]) -> Ta
     middle = len(arrivals) // 2
     first = _settle_by_halves(connection, arrivals[:middle])
     return first + _settle_by_halves(connection, arrivals[middle:])
+
+
+def _is_discarded(letter: Letter | None) -> bool:
+    """Somebody decided that this record is not to be processed."""
+    return letter is not None and letter.discarded
+
+
+def _is_said(letter: Letter | None, rejection: Rejection) -> bool:
+    return letter is not None and letter.says(rejection)
 
 
 def _refused(arrival: Arrival, error: RefusedError) -> Arrival:

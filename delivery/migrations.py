@@ -6,7 +6,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from pydantic import SecretStr
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.pool import NullPool
 
 from delivery import database
 
@@ -16,10 +17,19 @@ _CHECKOUT = Path(__file__).parent.parent / "alembic"
 
 def upgrade(url: SecretStr) -> tuple[str, str]:
     """Brings the schema to head. Returns the revisions before and after (`none`: no schema)."""
-    with database.translated_errors(), database.engine(url).connect() as connection:
+    with database.translated_errors(), engine(url).connect() as connection:
         before = _revision(connection)
         command.upgrade(config(connection), "head")
         return before, _revision(connection)
+
+
+def engine(url: SecretStr) -> Engine:
+    """SQLAlchemy's way to the database, as alembic needs it."""
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: database.connect(url, "delivery migrate", autocommit=False),
+        poolclass=NullPool,
+    )
 
 
 def config(connection: Connection) -> Config:

@@ -185,8 +185,23 @@ def load(settings: type[Loaded]) -> Loaded:
     try:
         return settings()
     except ValidationError as error:
-        lines = [_message(e) for e in error.errors(include_url=False, include_input=False)]
-        raise SettingsError("; ".join(lines)) from None
+        raise SettingsError("; ".join(_messages(error))) from None
+
+
+def check(*kinds: type[BaseSettings]) -> None:
+    """Raises SettingsError with all that is wrong in any of `kinds`."""
+    wrong: list[str] = []
+    for kind in kinds:
+        try:
+            kind()
+        except ValidationError as error:
+            wrong += _messages(error)
+    if wrong:
+        raise SettingsError("; ".join(wrong))
+
+
+def _messages(error: ValidationError) -> list[str]:
+    return [_message(e) for e in error.errors(include_url=False, include_input=False)]
 
 
 def _message(error: ErrorDetails) -> str:

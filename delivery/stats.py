@@ -44,7 +44,7 @@ class Stats:
 def count(connection: Connection) -> Stats:
     """Counts in the caller's transaction, which has to see one moment: see `history.reading`.
 
-    It reads the whole log, for no index counts: about a second for each five million rows.
+    It reads the whole log, for no index counts: about half a second for each million rows.
     """
     log = connection.execute(_OUTCOMES).fetchall()
     letters: dict[str, int] = dict.fromkeys(REASONS, 0)

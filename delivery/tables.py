@@ -27,8 +27,6 @@ from sqlalchemy.dialects.postgresql import JSON
 from delivery.decide import OUTCOMES
 from delivery.event import REASONS
 
-REVISION = "0001"  # the migration these tables stand for
-
 NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",

@@ -18,7 +18,7 @@ def stats(
 ) -> None:
     """Count the log by outcome, the deliveries by status and the open dead letters by reason.
 
-    It reads the whole log: about a second for each five million records.
+    It reads the whole log: about half a second for each million records.
 
     \b
     Examples:

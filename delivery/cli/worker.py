@@ -22,13 +22,12 @@ def worker(
     Then fetching stops, the batch in hand is finished and its offsets are committed. Run as many
     as the topic has partitions.
     """
-    kafka, postgres, how = (
-        settings.load(settings.KafkaSettings),
-        settings.load(settings.DatabaseSettings),
-        settings.load(settings.WorkerSettings),
-    )
+    settings.check(settings.DatabaseSettings, settings.KafkaSettings, settings.WorkerSettings)
+    kafka = settings.load(settings.KafkaSettings)
+    how = settings.load(settings.WorkerSettings)
+    url = settings.load(settings.DatabaseSettings).database_url
     log.configure(how.log_level)
-    session = database.Session(postgres.database_url, right=kafka.kafka_session_timeout)
+    session = database.Session(url, right=kafka.kafka_session_timeout)
     database.require_migrated(session.connection())
     contract = Contract(how.event_timezone, how.max_future_skew)
     with stop_on_signals() as stop, consumer.subscribed(kafka, how.batch_size) as member:

@@ -178,7 +178,6 @@ def test_times_at_the_end_of_the_calendar_are_read_whatever_the_servers_time_zon
     connection: Connection, database_url: str
 ) -> None:
     first = datetime(1, 1, 1, tzinfo=UTC)
-    connection.execute("SET timezone = 'UTC'")
     connection.execute(PROCESSED, (1, first, "created", "{}", 0, 0, NOW))
     connection.execute("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = %L', "
                        "current_database(), 'America/New_York'); END $$")  # fmt: skip

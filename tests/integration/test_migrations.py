@@ -15,7 +15,7 @@ LOG = "processed_events"
 
 
 def test_the_declared_tables_are_the_migrated_ones(database_url: str) -> None:
-    with database.engine(SecretStr(database_url)).connect() as connection:
+    with migrations.engine(SecretStr(database_url)).connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"include_name": tables.is_declared, "compare_server_default": True}
         )
@@ -23,13 +23,13 @@ def test_the_declared_tables_are_the_migrated_ones(database_url: str) -> None:
 
 
 def test_the_revision_the_code_needs_is_the_head_of_the_migrations(database_url: str) -> None:
-    with database.engine(SecretStr(database_url)).connect() as connection:
+    with migrations.engine(SecretStr(database_url)).connect() as connection:
         scripts = ScriptDirectory.from_config(migrations.config(connection))
-    assert scripts.get_current_head() == tables.REVISION
+    assert scripts.get_current_head() == database.REVISION
 
 
 def test_a_downgrade_leaves_nothing_behind_and_can_be_upgraded_again(database_url: str) -> None:
-    with database.engine(SecretStr(database_url)).connect() as connection:
+    with migrations.engine(SecretStr(database_url)).connect() as connection:
         command.downgrade(migrations.config(connection), "base")
     with psycopg.connect(database_url) as connection:
         left = connection.execute(
@@ -37,13 +37,13 @@ def test_a_downgrade_leaves_nothing_behind_and_can_be_upgraded_again(database_ur
             "UNION SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
         ).fetchall()
     assert {name for (name,) in left} == {"alembic_version", "alembic_version_pkc"}
-    assert migrations.upgrade(SecretStr(database_url)) == ("none", tables.REVISION)
+    assert migrations.upgrade(SecretStr(database_url)) == ("none", database.REVISION)
 
 
 def test_migrating_twice_does_nothing_the_second_time(empty_database_url: str) -> None:
     url = SecretStr(empty_database_url)
-    assert migrations.upgrade(url) == ("none", tables.REVISION)
-    assert migrations.upgrade(url) == (tables.REVISION, tables.REVISION)
+    assert migrations.upgrade(url) == ("none", database.REVISION)
+    assert migrations.upgrade(url) == (database.REVISION, database.REVISION)
 
 
 @pytest.mark.parametrize("table", [LOG, f"{LOG}_2026_11", f"{LOG}_default"])

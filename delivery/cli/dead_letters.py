@@ -1,0 +1,176 @@
+"""`delivery dead-letters`"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from delivery import database, repair, settings
+from delivery.cli import letter_text, output
+from delivery.database import Connection
+from delivery.event import Contract, Reason
+from delivery.repair import DeadLetter
+
+SOME_REMAIN = 1  # exit code
+TABLE_LIMIT = 100
+
+dead_letters = typer.Typer(
+    help="Look at records that could not be processed, replay them, discard them.",
+    no_args_is_help=True,
+)
+
+Ids = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=2**63 - 1)]
+TableOrJson = Annotated[
+    Literal["table", "json"], typer.Option("--format", help="json is one object a line.")
+]
+OfReason = Annotated[
+    Reason | None, typer.Option("--reason", help="Only the letters of this reason.")
+]
+
+
+@dead_letters.command("list")
+def list_(
+    reason: OfReason = None,
+    resolved_too: Annotated[
+        bool, typer.Option("--all", help="Show replayed and discarded letters too.")
+    ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help=f"The first N. Default: {TABLE_LIMIT} for a table, else all."
+        ),
+    ] = None,
+    form: TableOrJson = "table",
+) -> None:
+    """List the letters that nobody has resolved, the oldest first."""
+    with _connected() as connection:
+        if form == "json":
+            rows = repair.listed(connection, reason, resolved_too, limit)
+            count = output.json_lines(dict(zip(repair.COLUMNS, row, strict=True)) for row in rows)
+        else:
+            count = _table(connection, reason, resolved_too, limit or TABLE_LIMIT)
+    if not count:
+        output.note("no dead letters")
+
+
+@dead_letters.command()
+def show(
+    dead_letter_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=2**63 - 1)],
+    form: TableOrJson = "table",
+) -> None:
+    """Show one letter whole: the record as it came, what is wrong, and what to do about it.
+
+    Key, value and headers are shown as text where they are text, in hexadecimal otherwise.
+    They may hold personal data.
+    """
+    with _connected() as connection:
+        letters = repair.find(connection, [dead_letter_id])
+    if not letters:
+        _unknown([dead_letter_id])
+    told = letter_text.told(letters[0])
+    if form == "json":
+        output.json_lines([told])
+    else:
+        for name, value in told.items():
+            typer.echo(f"{name + ':':18}{'' if value is None else value}")
+
+
+@dead_letters.command()
+def replay(
+    ids: Annotated[list[int] | None, typer.Argument(metavar="ID...", min=1, max=2**63 - 1)] = None,
+    all_: Annotated[bool, typer.Option("--all", help="All that nobody has resolved.")] = False,
+    reason: OfReason = None,
+) -> None:
+    """Process the records of letters again, as the worker would.
+
+    What is accepted now is marked as replayed in the transaction that processes it. What is
+    rejected again stays, with its new error, and the exit code is 1. Replaying twice changes
+    nothing more.
+
+    \b
+    Examples:
+      delivery dead-letters replay 7 12
+      delivery dead-letters replay --all --reason refused_by_database
+    """
+    if bool(ids) == all_ or (reason and not all_):
+        raise typer.BadParameter("give either ids, or --all with or without --reason")
+    how = settings.load(settings.WorkerSettings)
+    with _connected() as connection:
+        wanted = ids or repair.open_ids(connection, reason)
+        replayed = repair.replay(
+            connection, Contract(how.event_timezone, how.max_future_skew), wanted
+        )
+        found = _say_each(replayed, len(wanted))
+    _finish(set(wanted), found, "replayed")
+
+
+@dead_letters.command()
+def discard(
+    ids: Ids,
+    note: Annotated[str, typer.Option(metavar="TEXT", help="Why. It is kept with the letter.")],
+) -> None:
+    """Mark letters as not to be processed, ever. Discarding twice changes nothing more."""
+    if not note.strip():
+        raise typer.BadParameter("--note needs a text that says why")
+    with _connected() as connection:
+        repair.discard(connection, ids, note)
+        found = repair.find(connection, ids)
+    for letter in found:
+        typer.echo(letter_text.became(letter))
+    _finish(set(ids), found, "discarded")
+
+
+@contextmanager
+def _connected() -> Iterator[Connection]:
+    url = settings.load(settings.DatabaseSettings).database_url
+    with database.connect(url, "delivery dead-letters") as connection:
+        database.require_migrated(connection)
+        yield connection
+
+
+def _table(connection: Connection, reason: Reason | None, resolved_too: bool, limit: int) -> int:
+    rows = list(repair.listed(connection, reason, resolved_too, limit + 1))
+    shown = [
+        (number, at, why, order, f"{topic}/{partition}/{offset}", resolution, error)
+        for number, at, why, order, topic, partition, offset, _, error, _, resolution, _ in rows
+    ]
+    if shown:
+        names = ("id", "consumed_at", "reason", "order_id", "record", "resolution", "error")
+        output.table(names, shown[:limit])
+    if len(rows) > limit:
+        output.note(f"only the first {limit} are shown: see --limit, or --format json for all")
+    return len(rows)
+
+
+def _say_each(replayed: Iterator[list[DeadLetter]], total: int) -> list[DeadLetter]:
+    found: list[DeadLetter] = []
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not sys.stderr.isatty(), transient=True) as progress:
+        task = progress.add_task("replaying", total=total)
+        for letters in replayed:
+            for letter in letters:
+                typer.echo(letter_text.became(letter))
+            found += letters
+            progress.update(task, completed=len(found))
+    return found
+
+
+def _finish(wanted: set[int], found: list[DeadLetter], resolution: str) -> None:
+    """Ends with 1 unless each of the wanted letters exists and is resolved in this way."""
+    unknown = wanted - {letter.dead_letter_id for letter in found}
+    resolved = sum(letter.resolution == resolution for letter in found)
+    output.note(f"{resolution}: {resolved} of {len(wanted)}")
+    if unknown:
+        _unknown(sorted(unknown))
+    if resolved < len(wanted):
+        raise typer.Exit(SOME_REMAIN)
+
+
+def _unknown(ids: list[int]) -> None:
+    named = ", ".join(map(str, ids[:10]))
+    output.note(f"delivery: there is no dead letter {named}: see `delivery dead-letters list`")
+    raise typer.Exit(SOME_REMAIN)
