@@ -9,7 +9,13 @@ import psycopg
 from psycopg.rows import TupleRow
 from pydantic import SecretStr
 
-from delivery.errors import NotMigratedError, RaceError, RefusedError, UnavailableError
+from delivery.errors import (
+    ForbiddenError,
+    NotMigratedError,
+    RaceError,
+    RefusedError,
+    UnavailableError,
+)
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -42,6 +48,7 @@ _RECORD = {
     "54",  # program limit exceeded, such as a row too large for an index
     "P0001",  # RAISE EXCEPTION in somebody's trigger
 }
+_FORBIDDEN = {"42501"}  # insufficient privilege
 _NOT_MIGRATED = {
     "42P01",  # undefined table
     "42703",  # undefined column
@@ -87,7 +94,7 @@ def translated_errors() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        raise _translated(error) from error
+        raise translated(error) from error
 
 
 def require_migrated(connection: Connection) -> None:
@@ -163,7 +170,8 @@ def _limits(connection: Connection, right: timedelta) -> dict[str, str]:
     return limits
 
 
-def _translated(error: psycopg.Error) -> Exception:
+def translated(error: psycopg.Error) -> Exception:
+    """This project's error for PostgreSQL's; the same where it is a bug's."""
     sqlstate = error.sqlstate
     if sqlstate is None:  # psycopg's own: the connection broke, or else it is a bug
         broke = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
@@ -177,6 +185,11 @@ def _translated(error: psycopg.Error) -> Exception:
         return RefusedError(text)
     if _is(sqlstate, _NOT_MIGRATED):
         return NotMigratedError(f"{error.diag.message_primary}: run `delivery migrate`")
+    if _is(sqlstate, _FORBIDDEN):
+        return ForbiddenError(
+            f"{error.diag.message_primary}: the role of DELIVERY_DATABASE_URL needs that right, "
+            "see `delivery migrate --help`"
+        )
     return error
 
 

@@ -86,6 +86,8 @@ def insert(
 
 def resolve(connection: Connection, places: Sequence[Place], resolution: Resolution) -> None:
     """Marks the open letters at `places`. Raises RaceError if one was resolved in between."""
+    if not places:
+        return
     columns = [list(column) for column in zip(*places, strict=True)]
     if connection.execute(_RESOLVE, (resolution, *columns)).rowcount < len(places):
         raise RaceError("a dead letter was resolved between read and update")

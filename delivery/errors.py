@@ -21,5 +21,13 @@ class RefusedError(Exception):
     """The database refuses a row. The text holds the SQLSTATE and no value of the row."""
 
 
+class ForbiddenError(Exception):
+    """The database's role lacks a right. The text says which."""
+
+
 class FencedError(Exception):
     """Kafka gave this worker's place in the group to another one."""
+
+
+class FloodError(Exception):
+    """So many records in a row were rejected that the fault is not theirs. The text says which."""

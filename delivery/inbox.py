@@ -21,21 +21,27 @@ from delivery.dead_letters import Letter
 from delivery.decide import Decision, decide
 from delivery.errors import RaceError, RefusedError
 from delivery.event import Contract, OrderCreated, Rejection, decode
+from delivery.flood import Flood, Rejected
 from delivery.record import Record
 
 Tally = Counter[str]  # outcomes of a batch; also `duplicate`, `conflict`, `rejected`, `redelivered`
 Arrival = tuple[Record, OrderCreated | Rejection]
+Settled = tuple[Tally, list[Rejected]]  # what became of the records, and the new dead letters
 
 # Whoever commits first settles a race, so that each attempt finds more of the others' work done.
 ATTEMPTS = 20
 
 
-def process(connection: Connection, contract: Contract, batch: Sequence[Record]) -> Tally:
+def process(
+    connection: Connection, contract: Contract, batch: Sequence[Record], flood: Flood | None = None
+) -> Tally:
     """Accounts for each record of `batch`, in its order, in one transaction.
 
     When this returns, the transaction is committed, and the offsets may be. When it raises,
-    nothing is written: UnavailableError (try again later), NotMigratedError, or a bug's error.
+    nothing is written: UnavailableError (try again later), FloodError, NotMigratedError,
+    ForbiddenError, RaceError after too many attempts, or a bug's error.
     """
+    flood = flood or Flood()
     arrivals: list[Arrival] = [
         (record, decode(contract, record.value, record.time)) for record in batch
     ]
@@ -43,15 +49,21 @@ def process(connection: Connection, contract: Contract, batch: Sequence[Record])
     for _ in range(ATTEMPTS):
         try:
             with transaction(connection):
-                return settle(connection, arrivals)
+                tally, rejected = settle(connection, arrivals)
+                row = flood.checked(batch, rejected)
+            flood.row = row
+            return tally
         except RaceError as error:
             race = error
         except RefusedError:
             settle = _settle_by_halves
-    raise race
+    raise RaceError(
+        f"the batch from {'/'.join(map(str, batch[0].place))} on was decided {ATTEMPTS} times, and "
+        f"each time somebody wrote in between ({race}): run `delivery verify`"
+    )
 
 
-def _settle(connection: Connection, arrivals: Sequence[Arrival]) -> Tally:
+def _settle(connection: Connection, arrivals: Sequence[Arrival]) -> Settled:
     """Read, decide, write. Runs inside a transaction and commits nothing."""
     letters = dead_letters.at(connection, [record for record, _ in arrivals])
     events = [(record, event) for record, event in arrivals if isinstance(event, OrderCreated)]
@@ -67,10 +79,10 @@ def _settle(connection: Connection, arrivals: Sequence[Arrival]) -> Tally:
     if letters:
         replayed = [record.place for record, _ in events if record.place in letters]
         dead_letters.resolve(connection, replayed, "replayed")
-    return _tally(decision, conflicts, len(rejected), len(arrivals))
+    return _tally(decision, conflicts, len(rejected), len(arrivals)), rejected
 
 
-def _settle_by_halves(connection: Connection, arrivals: Sequence[Arrival]) -> Tally:
+def _settle_by_halves(connection: Connection, arrivals: Sequence[Arrival]) -> Settled:
     """As `_settle`, where the database refuses some rows: each becomes a dead letter.
 
     Halves are tried in order of arrival, each in a savepoint, so that the neighbours of a refused
@@ -83,8 +95,9 @@ def _settle_by_halves(connection: Connection, arrivals: Sequence[Arrival]) -> Ta
         if len(arrivals) == 1:
             return _settle(connection, [_refused(arrivals[0], error)])
     middle = len(arrivals) // 2
-    first = _settle_by_halves(connection, arrivals[:middle])
-    return first + _settle_by_halves(connection, arrivals[middle:])
+    tally, rejected = _settle_by_halves(connection, arrivals[:middle])
+    more, also_rejected = _settle_by_halves(connection, arrivals[middle:])
+    return tally + more, rejected + also_rejected
 
 
 def _is_discarded(letter: Letter | None) -> bool:

@@ -1,15 +1,22 @@
 """alembic, run from a checkout or from an installed wheel."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from psycopg import sql
 from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from delivery import database
+from delivery.errors import SettingsError
 
 _PACKAGED = Path(__file__).parent / "migrations"  # in a wheel
 _CHECKOUT = Path(__file__).parent.parent / "alembic"
@@ -17,10 +24,52 @@ _CHECKOUT = Path(__file__).parent.parent / "alembic"
 
 def upgrade(url: SecretStr) -> tuple[str, str]:
     """Brings the schema to head. Returns the revisions before and after (`none`: no schema)."""
-    with database.translated_errors(), engine(url).connect() as connection:
+    with _migrating(url) as connection:
         before = _revision(connection)
         command.upgrade(config(connection), "head")
         return before, _revision(connection)
+
+
+_USAGE = "GRANT USAGE ON SCHEMA {schema} TO {role};"
+
+# What each kind of role may do. Nobody but the owner may change or shorten the log.
+_GRANTS = {
+    "worker": """
+        GRANT SELECT, INSERT ON processed_events, duplicate_events TO {role};
+        GRANT SELECT, INSERT, UPDATE ON deliveries, dead_letters TO {role};
+        GRANT SELECT ON event_history, alembic_version TO {role};
+        GRANT EXECUTE ON FUNCTION ensure_partitions(integer, integer) TO {role};
+    """,
+    "reader": """
+        GRANT SELECT ON processed_events, duplicate_events, deliveries, dead_letters,
+                        event_history, alembic_version TO {role};
+    """,
+}
+
+
+def grant(url: SecretStr, kind: Literal["worker", "reader"], role: str) -> None:
+    """Gives an existing role the rights of a worker, or of somebody who only looks.
+
+    Raises SettingsError where there is no such role.
+    """
+    with database.connect(url, "delivery migrate") as connection, database.transaction(connection):
+        ((schema,),) = connection.execute("SELECT current_schema()")
+        names = {"role": sql.Identifier(role), "schema": sql.Identifier(schema)}
+        try:
+            connection.execute(sql.SQL(_USAGE + _GRANTS[kind]).format(**names))
+        except psycopg.errors.UndefinedObject as error:
+            raise SettingsError(f"there is no role {role}: create it first") from error
+
+
+@contextmanager
+def _migrating(url: SecretStr) -> Iterator[Connection]:
+    try:
+        with engine(url).connect() as connection:
+            yield connection
+    except DBAPIError as error:
+        if isinstance(error.orig, psycopg.Error):
+            raise database.translated(error.orig) from error
+        raise
 
 
 def engine(url: SecretStr) -> Engine:

@@ -174,6 +174,7 @@ class WorkerSettings(BaseSettings):
     event_timezone: Zone = UTC
     max_future_skew: Skew = timedelta(minutes=5)
     batch_size: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    max_rejected_in_a_row: Annotated[int, Field(ge=0)] = 1000  # 0: no limit
     log_level: Level = "INFO"
 
 

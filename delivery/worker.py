@@ -17,6 +17,7 @@ from delivery.broker import consumer
 from delivery.database import Session
 from delivery.errors import UnavailableError
 from delivery.event import Contract
+from delivery.flood import Flood
 from delivery.inbox import Tally
 from delivery.signals import Stop
 
@@ -31,6 +32,7 @@ def run(
     contract: Contract,
     stop: Stop,
     end: consumer.End | None = None,
+    flood: Flood | None = None,
 ) -> Tally:
     """Processes records until `stop` is requested, or until `end` is reached where it is given.
 
@@ -40,16 +42,19 @@ def run(
     totals: Tally = Counter()
     delays = _delays()
     partitions_due = datetime.now(UTC)
+    assigned = consumer.NOTHING_ASSIGNED
     while not stop.requested:
         if end is not None and consumer.reached(kafka, end):
             break
         batch = consumer.poll(kafka)
+        assigned, lost = consumer.lost_to_retention(kafka, assigned)
+        totals["lost_to_retention"] += lost
         if not batch:
             continue
         try:
             connection = database.connection()
             partitions_due = partitions.ensure(connection, partitions_due)
-            tally = inbox.process(connection, contract, batch)
+            tally = inbox.process(connection, contract, batch, flood)
         except UnavailableError as error:
             consumer.rewind(kafka, batch)
             database.drop()

@@ -16,6 +16,7 @@ from delivery.database import Connection
 from delivery.embedded import kafka, postgres
 from delivery.embedded.kafka import KafkaServer
 from delivery.embedded.postgres import PostgresServer
+from delivery.tables import metadata
 
 _number = itertools.count(1)
 
@@ -29,7 +30,9 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
 
 @pytest.fixture(scope="session")
 def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    server = kafka.start(tmp_path_factory.mktemp("kafka"), fast_start=True)
+    # A worker that was killed keeps its partitions so long; Kafka's default is 6 s at least.
+    settings = {"group.min.session.timeout.ms": "1000"}
+    server = kafka.start(tmp_path_factory.mktemp("kafka"), settings=settings, fast_start=True)
     yield server
     server.stop()
 
@@ -66,6 +69,19 @@ def connection(database_url: str) -> Iterator[Connection]:
 
 
 @pytest.fixture
+def contents(connection: Connection) -> Callable[[], dict[str, list[str]]]:
+    """Reads every row of every table, with the transaction that wrote it.
+
+    Two answers are equal only if nothing was written in between, not even the same again.
+    """
+
+    def read() -> dict[str, list[str]]:
+        return {name: _rows(connection, name) for name in metadata.tables}
+
+    return read
+
+
+@pytest.fixture
 def make_topic(kafka_server: KafkaServer) -> Callable[[int], str]:
     """Makes a topic of the test's own with so many partitions, and returns its name."""
 
@@ -79,6 +95,11 @@ def make_topic(kafka_server: KafkaServer) -> Callable[[int], str]:
         return name
 
     return make
+
+
+def _rows(connection: Connection, table: str) -> list[str]:
+    query = sql.SQL("SELECT xmin::text || t::text FROM {} AS t").format(sql.Identifier(table))
+    return sorted(row for (row,) in connection.execute(query))
 
 
 @contextmanager

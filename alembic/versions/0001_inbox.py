@@ -201,7 +201,8 @@ BEGIN
         END;
     END LOOP;
     RETURN made;
-END $$
+END $$;
+REVOKE EXECUTE ON FUNCTION ensure_partitions(integer, integer) FROM PUBLIC
 """
 
 DEFAULT_PARTITION = """

@@ -22,7 +22,7 @@ from kafka.errors import (
 from kafka.structs import OffsetAndMetadata
 
 from delivery.broker import options
-from delivery.errors import FencedError, UnavailableError
+from delivery.errors import FencedError, SettingsError, UnavailableError
 from delivery.record import Record, record_time, spans
 from delivery.settings import KafkaSettings
 
@@ -36,6 +36,9 @@ CLOSE_TIMEOUT = 3000
 METADATA_MAX_AGE = 30_000  # after this long a new topic or partition is noticed
 
 Consumer: TypeAlias = KafkaConsumer
+Assignment = frozenset[TopicPartition]
+NOTHING_ASSIGNED: Assignment = frozenset()
+
 End = Mapping[TopicPartition, int]  # for each partition the offset after the last record to read
 
 
@@ -116,9 +119,48 @@ def idle(consumer: Consumer, timeout: float) -> None:
     consumer.resume(*consumer.assignment())
 
 
+def lost_to_retention(consumer: Consumer, before: Assignment) -> tuple[Assignment, int]:
+    """How many records retention deleted unread in the partitions that are ours since `before`.
+
+    That is from the group's committed offset to the earliest one kept: kafka-python goes on there
+    without a word. Returns today's assignment, to be given the next time, and that number.
+    """
+    assigned = frozenset(consumer.assignment())
+    lost = 0
+    try:
+        for partition, earliest in _earliest(consumer, assigned - before).items():
+            committed = consumer.committed(partition, timeout_ms=COMMIT_TIMEOUT)
+            if committed is not None and committed < earliest:
+                log.warning(
+                    "records were deleted unread by retention",
+                    records=earliest - committed,
+                    partition=f"{partition.topic}/{partition.partition}",
+                    first_offset=committed,
+                    last_offset=earliest - 1,
+                )
+                lost += earliest - committed
+    except KafkaError as error:
+        log.warning("can't tell whether retention deleted records unread", error=str(error))
+    return assigned, lost
+
+
+def _earliest(consumer: Consumer, partitions: Assignment) -> Mapping[TopicPartition, int]:
+    if not partitions:
+        return {}
+    earliest: Mapping[TopicPartition, int] = consumer.beginning_offsets(list(partitions))
+    return earliest
+
+
 def end(consumer: Consumer, topic: str) -> End:
-    """The end offsets of all partitions of `topic` as of now."""
+    """The end offsets of all partitions of `topic` as of now.
+
+    Raises SettingsError where there is no such topic, or UnavailableError.
+    """
     partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
+    if not partitions:
+        raise SettingsError(
+            f"Kafka has no topic {topic}: check DELIVERY_KAFKA_TOPIC, or publish to it first"
+        )
     try:
         offsets: End = consumer.end_offsets(partitions)
     except KafkaError as error:

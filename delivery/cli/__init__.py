@@ -1,5 +1,6 @@
 """The command line. It wires settings, servers and functions together, and decides nothing."""
 
+import logging
 import os
 import sys
 from importlib import import_module
@@ -15,6 +16,9 @@ INTERRUPTED = 130  # as a shell reports SIGINT
 _EXIT_CODES: dict[type[Exception], int] = {
     errors.SettingsError: USAGE,
     errors.NotMigratedError: USAGE,
+    errors.ForbiddenError: USAGE,
+    errors.FloodError: NO,
+    errors.RaceError: NO,
     errors.UnavailableError: UNREACHABLE,
     errors.FencedError: UNREACHABLE,
     EmbeddedUnavailableError: UNREACHABLE,
@@ -36,6 +40,7 @@ COMMANDS = (
 
 def main() -> None:
     """The entry point: every error is one line on stderr and a documented exit code."""
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # its exceptions say the same
     sys.exit(run())
 
 

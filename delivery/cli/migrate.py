@@ -1,18 +1,42 @@
 """`delivery migrate`"""
 
+from typing import Annotated
+
 import typer
 
 from delivery import migrations, settings
 
 
-def migrate() -> None:
+def migrate(
+    worker_role: Annotated[
+        str | None,
+        typer.Option(metavar="ROLE", help="Give this role what a worker needs, and no more."),
+    ] = None,
+    reader_role: Annotated[
+        str | None,
+        typer.Option(metavar="ROLE", help="Give this role the right to look at everything."),
+    ] = None,
+) -> None:
     """Bring the database's schema to the revision that this version needs.
 
-    Safe to run at every deployment: it does nothing where nothing is to be done, and two that run
-    at once take turns.
+    Safe to run at every deployment: it does nothing where nothing is to be
+    done, and two that run at once take turns. Run it as the owner of the
+    tables, and the workers as a role that can add to the log but not change it.
+
+    \b
+    Example:
+      createuser delivery_worker
+      delivery migrate --worker-role delivery_worker
     """
-    before, after = migrations.upgrade(settings.load(settings.DatabaseSettings).database_url)
+    url = settings.load(settings.DatabaseSettings).database_url
+    before, after = migrations.upgrade(url)
     if before == after:
         typer.echo(f"the schema is at revision {after} already")
     else:
         typer.echo(f"the schema went from revision {before} to {after}")
+    if worker_role:
+        migrations.grant(url, "worker", worker_role)
+        typer.echo(f"role {worker_role} may run workers")
+    if reader_role:
+        migrations.grant(url, "reader", reader_role)
+        typer.echo(f"role {reader_role} may read")

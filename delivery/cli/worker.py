@@ -9,6 +9,7 @@ from delivery import database, log, settings
 from delivery import worker as loop
 from delivery.broker import consumer
 from delivery.event import Contract
+from delivery.flood import Flood
 from delivery.signals import stop_on_signals
 
 
@@ -36,6 +37,7 @@ def worker(
         structlog.get_logger().info(
             "consuming", topic=kafka.kafka_topic, group=kafka.kafka_group_id, drain=drain
         )
-        totals = loop.run(member, session, contract, stop, end)
+        flood = Flood(how.max_rejected_in_a_row)
+        totals = loop.run(member, session, contract, stop, end, flood)
     session.drop()
     structlog.get_logger().info("stopped", **totals)

@@ -5,7 +5,13 @@ import pytest
 from psycopg.errors import lookup
 
 from delivery.database import translated_errors
-from delivery.errors import NotMigratedError, RaceError, RefusedError, UnavailableError
+from delivery.errors import (
+    ForbiddenError,
+    NotMigratedError,
+    RaceError,
+    RefusedError,
+    UnavailableError,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +41,7 @@ from delivery.errors import NotMigratedError, RaceError, RefusedError, Unavailab
         pytest.param("P0001", RefusedError, id="somebody's trigger"),
         pytest.param("42P01", NotMigratedError, id="no such table"),
         pytest.param("42703", NotMigratedError, id="no such column"),
-        pytest.param("42501", lookup("42501"), id="no privilege: ours"),
+        pytest.param("42501", ForbiddenError, id="no privilege"),
         pytest.param("42601", lookup("42601"), id="syntax: ours"),
         pytest.param("25P02", lookup("25P02"), id="a failed transaction: ours"),
     ],

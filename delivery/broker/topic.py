@@ -1,0 +1,107 @@
+"""Kafka, as an auditor sees it: what the group has committed, and which records are there to read.
+
+It joins no group and commits nothing, so that a worker beside it does not notice.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+
+from kafka import KafkaConsumer, TopicPartition
+
+from delivery.broker import options
+from delivery.errors import UnavailableError
+from delivery.settings import KafkaSettings
+
+# Milliseconds.
+REQUEST_TIMEOUT = 10_000
+POLL_TIMEOUT = 1000
+
+SILENCE = 30.0  # seconds without a step forward; then the broker does not answer any more
+
+# Offsets. What lies nearer is read through: a seek throws away what was fetched already.
+FAR = 10_000
+
+
+@dataclass
+class Topic:
+    """The topic, read partition by partition, forwards."""
+
+    settings: KafkaSettings
+    consumer: KafkaConsumer
+    deleted: int = 0  # offsets that were asked for and lie before the beginning of the topic
+    _partition: TopicPartition | None = None
+    _beginning: int = 0
+    _ahead: deque[int] = field(default_factory=deque)  # polled, and not asked for yet
+
+    def committed(self) -> dict[tuple[str, int], int]:
+        """The group's committed offset of each partition that has one, but not beyond its end.
+
+        Raises UnavailableError, or SettingsError where a right is missing.
+        """
+        with options.errors_translated(self.settings):
+            name = self.settings.kafka_topic
+            partitions = [TopicPartition(name, p) for p in self.consumer.partitions_for_topic(name)]
+            offsets = {p: self.consumer.committed(p, timeout_ms=REQUEST_TIMEOUT) for p in partitions}
+            ends = self.consumer.end_offsets(partitions, timeout_ms=REQUEST_TIMEOUT)
+        return {tuple(p): min(o, ends[p]) for p, o in offsets.items() if o is not None}
+
+    def records(self, topic: str, partition: int, start: int, end: int) -> Iterator[int]:
+        """The offsets from `start` to the one before `end` where a record is there to read.
+
+        Markers of transactions, records of aborted ones and what was compacted are not. Offsets
+        that retention has deleted are added to `deleted`. Raises UnavailableError.
+        """
+        with options.errors_translated(self.settings):
+            self._go_to(TopicPartition(topic, partition), start)
+            self.deleted += max(0, min(end, self._beginning) - start)
+            while self._reaches(end):
+                offset = self._ahead.popleft()
+                if offset >= start:
+                    yield offset
+
+    def _go_to(self, partition: TopicPartition, start: int) -> None:
+        if partition != self._partition:
+            self.consumer.assign([partition])
+            beginnings = self.consumer.beginning_offsets([partition], timeout_ms=REQUEST_TIMEOUT)
+            self._partition, self._beginning = partition, beginnings[partition]
+        elif start - self._position() < FAR:
+            return
+        self._ahead.clear()
+        self.consumer.seek(partition, max(start, self._beginning))
+
+    def _reaches(self, end: int) -> bool:
+        """Whether there is a record before `end`, after it was polled where need be."""
+        deadline = monotonic() + SILENCE
+        while not self._ahead and (before := self._position()) < end:
+            for records in self.consumer.poll(POLL_TIMEOUT).values():
+                self._ahead.extend(record.offset for record in records)
+            if not self._ahead and self._position() == before and monotonic() > deadline:
+                raise UnavailableError(
+                    f"Kafka gives no record of {self._partition} from offset {before} on"
+                )
+        return bool(self._ahead) and self._ahead[0] < end
+
+    def _position(self) -> int:
+        return self.consumer.position(self._partition, timeout_ms=REQUEST_TIMEOUT) or 0
+
+
+@contextmanager
+def opened(settings: KafkaSettings) -> Iterator[Topic]:
+    """The topic. Raises SettingsError or UnavailableError where Kafka can't be reached."""
+    with options.errors_translated(settings):
+        consumer = KafkaConsumer(
+            **options.connection(settings),
+            group_id=settings.kafka_group_id,  # to ask for its offsets; only subscribing joins it
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            allow_auto_create_topics=False,
+            metrics_enabled=False,
+        )
+    try:
+        yield Topic(settings, consumer)
+    finally:
+        consumer.close(autocommit=False)

@@ -1,0 +1,47 @@
+"""A flood is not a dead letter: a producer that changed its format stops the worker.
+
+One broken record must not stand in the way of its neighbours. A thousand in a row are no broken
+records but a broken agreement, and thousands of dead letters would be somebody's week. Nothing of
+the batch that completes the row is written: Kafka keeps its records for a worker that reads them.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from delivery.errors import FloodError
+from delivery.event import Rejection
+from delivery.record import Record
+
+Rejected = tuple[Record, Rejection]
+
+
+@dataclass
+class Flood:
+    """How many records in a row were rejected lately. A `limit` of 0 lets any number pass."""
+
+    limit: int = 0
+    row: int = 0
+
+    def checked(self, batch: Iterable[Record], rejected: Sequence[Rejected]) -> int:
+        """The row's length after `batch`. Raises FloodError where it reaches the limit within."""
+        if not rejected:
+            return 0
+        places = {record.place for record, _ in rejected}
+        row = self.row
+        for record in batch:
+            row = row + 1 if record.place in places else 0
+            if row == self.limit:
+                raise FloodError(_message(row, record, rejected))
+        return row
+
+
+def _message(row: int, last: Record, rejected: Sequence[Rejected]) -> str:
+    kinds = Counter(f"{rejection.reason}: {rejection.error}" for _, rejection in rejected)
+    ((kind, count),) = kinds.most_common(1)
+    return (
+        f"{row} records in a row were rejected, the last at {'/'.join(map(str, last.place))}; "
+        f"{count} of {len(rejected)} in this batch for {kind}. Kafka keeps them. If a producer "
+        "changed its format, deploy a version that reads it; to have them as dead letters, raise "
+        "DELIVERY_MAX_REJECTED_IN_A_ROW"
+    )
