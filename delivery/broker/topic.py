@@ -44,7 +44,9 @@ class Topic:
         with options.errors_translated(self.settings):
             name = self.settings.kafka_topic
             partitions = [TopicPartition(name, p) for p in self.consumer.partitions_for_topic(name)]
-            offsets = {p: self.consumer.committed(p, timeout_ms=REQUEST_TIMEOUT) for p in partitions}
+            offsets = {
+                p: self.consumer.committed(p, timeout_ms=REQUEST_TIMEOUT) for p in partitions
+            }
             ends = self.consumer.end_offsets(partitions, timeout_ms=REQUEST_TIMEOUT)
         return {tuple(p): min(o, ends[p]) for p, o in offsets.items() if o is not None}
 
@@ -99,6 +101,7 @@ def opened(settings: KafkaSettings) -> Iterator[Topic]:
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             allow_auto_create_topics=False,
+            max_poll_records=2000,
             metrics_enabled=False,
         )
     try:

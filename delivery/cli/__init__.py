@@ -30,6 +30,7 @@ COMMANDS = (
     "history",
     "dead-letters",
     "stats",
+    "verify",
     "migrate",
     "publish",
     "schema",

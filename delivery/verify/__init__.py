@@ -49,7 +49,7 @@ def findings(
     """
     with translated_errors():
         streams.prepare(connection)
-        progress.doing = "sorting the log"
+        progress.doing = "comparing the log with the deliveries"
         log = _events_counted(streams.log(connection), progress)
         deliveries = _deliveries_counted(streams.deliveries(connection), progress)
         yield from against_log(contract, log, deliveries)
@@ -77,7 +77,6 @@ def _events_counted(log: Iterable[Entry], progress: Progress) -> Iterator[Entry]
     for entry in log:
         progress.events += 1
         yield entry
-        progress.doing = "folding the log"
 
 
 def _deliveries_counted(deliveries: Iterable[Delivery], progress: Progress) -> Iterator[Delivery]:

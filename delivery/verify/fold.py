@@ -111,16 +111,21 @@ def _compared(shape: Shape | None, delivery: Delivery) -> Iterator[Finding]:
     if shape is None:
         yield _extra(delivery, "no event of this order is created or updated")
         return
-    entry, event = shape
-    if event is None:  # only the key is known
-        columns = ("event_time",) if delivery[8] != entry.event_time else ()
-    elif event[:9] != delivery:
-        columns = tuple(name for name, a, b in zip(COLUMNS, event, delivery, strict=False) if a != b)
-    else:
-        return
+    entry = shape.entry
+    columns = _differing(shape, delivery)
     if columns:
         told = f"{', '.join(columns)} not as this event says, which shaped the delivery last"
         yield Finding("different_delivery", told, *entry[:2], entry.place, columns)
+
+
+def _differing(shape: Shape, delivery: Delivery) -> tuple[str, ...]:
+    entry, event = shape
+    if event is None:  # only the key is known
+        return ("event_time",) if delivery[-1] != entry.event_time else ()
+    if event[:9] == delivery:
+        return ()
+    said = zip(COLUMNS, event[:9], delivery, strict=True)
+    return tuple(name for name, of_event, found in said if of_event != found)
 
 
 def _missing(shape: Shape | None) -> Iterator[Finding]:
@@ -131,4 +136,4 @@ def _missing(shape: Shape | None) -> Iterator[Finding]:
 
 
 def _extra(delivery: Delivery, told: str) -> Finding:
-    return Finding("extra_delivery", told, delivery[0], delivery[8])
+    return Finding("extra_delivery", told, delivery[0], delivery[-1])

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
+from psycopg.sql import SQL, Composable
 from psycopg.types.string import ByteaBinaryLoader
 
 from delivery.database import Connection
-from delivery.verify.fold import COLUMNS, Delivery, Entry
+from delivery.verify.fold import Delivery, Entry
 from delivery.verify.payload import Duplicate
 from delivery.verify.places import Occupied
 
@@ -34,38 +35,38 @@ def prepare(connection: Connection) -> None:
         connection.execute("SELECT set_config(%s, %s, true)", (name, value))
 
 
-def _within_calendar(column: str) -> str:
+def _time(column: str) -> SQL:
     """The time, or the end of Python's calendar where PostgreSQL's goes on or is infinite."""
-    first, last = "timestamptz '0001-01-01Z'", "timestamptz '9999-12-31 23:59:59.999999Z'"
-    return (
-        f"CASE WHEN {column} < {first} THEN {first} WHEN {column} > {last} THEN {last} "
-        f"ELSE {column} END"
-    )
+    return SQL(_WITHIN_CALENDAR.replace("?", column))
 
 
-_LOG = f"""
-SELECT order_id, {_within_calendar("event_time")}, outcome, payload,
-       record_topic, record_partition, record_offset
+_WITHIN_CALENDAR = """CASE
+    WHEN ? < '0001-01-01Z' THEN '0001-01-01Z'
+    WHEN ? > '9999-12-31 23:59:59.999999Z' THEN '9999-12-31 23:59:59.999999Z' ELSE ? END"""
+
+_LOG = SQL("""
+SELECT order_id, {event_time}, outcome, payload, record_topic, record_partition, record_offset
 FROM processed_events
 ORDER BY order_id, consumed_at, record_topic COLLATE "C", record_partition, record_offset
-"""
+""").format(event_time=_time("event_time"))
 
-_DELIVERIES = f"""
-SELECT {", ".join(COLUMNS[:-2])}, {", ".join(map(_within_calendar, COLUMNS[-2:]))}
+_DELIVERIES = SQL("""
+SELECT order_id, product_id, quantity, ordered_by, supply_company_id, consume_company_id,
+       request_message, {delivery_limited_at}, {event_time}
 FROM deliveries ORDER BY order_id
-"""
+""").format(delivery_limited_at=_time("delivery_limited_at"), event_time=_time("event_time"))
 
-_DUPLICATES = f"""
-SELECT d.order_id, {_within_calendar("d.event_time")}, d.payload, p.order_id IS NOT NULL,
+_DUPLICATES = SQL("""
+SELECT d.order_id, {event_time}, d.payload, p.order_id IS NOT NULL,
        d.record_topic, d.record_partition, d.record_offset
 FROM duplicate_events d
 LEFT JOIN processed_events p ON p.order_id = d.order_id AND p.event_time = d.event_time
 WHERE p.order_id IS NULL OR d.payload IS NOT NULL
 ORDER BY d.record_topic COLLATE "C", d.record_partition, d.record_offset
-"""
+""").format(event_time=_time("d.event_time"))
 
 # A replayed letter is no row of its own, but its place must be another log's.
-_OCCUPIED = """
+_OCCUPIED = SQL("""
 WITH named AS (
     SELECT record_topic COLLATE "C" AS topic, record_partition, record_offset, order_id,
            'processed_events' AS log
@@ -91,7 +92,7 @@ WITH named AS (
 SELECT * FROM neighbours
 WHERE rows <> 1 OR previous IS DISTINCT FROM record_offset - 1 OR is_last
 ORDER BY topic, record_partition, record_offset
-"""
+""")
 
 _SMALL_LOGS = "SELECT (SELECT count(*) FROM duplicate_events), (SELECT count(*) FROM dead_letters)"
 
@@ -122,8 +123,8 @@ def small_logs(connection: Connection) -> tuple[int, int]:
     return duplicates, letters
 
 
-def _streamed(connection: Connection, query: str) -> Iterator[tuple[Any, ...]]:
+def _streamed(connection: Connection, query: Composable) -> Iterator[tuple[Any, ...]]:
     with connection.cursor(name=f"verify_{next(_number)}") as cursor:
         cursor.itersize = STREAMED_ROWS
         cursor.adapters.register_loader("json", ByteaBinaryLoader)  # the payload's bytes as sent
-        yield from cursor.execute(query.encode(), binary=True)
+        yield from cursor.execute(query, binary=True)

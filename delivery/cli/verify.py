@@ -1,0 +1,187 @@
+"""`delivery verify`"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from delivery import history, settings
+from delivery import verify as check
+from delivery.broker import topic
+from delivery.cli import output
+from delivery.errors import SettingsError, UnavailableError
+from delivery.event import Contract
+from delivery.settings import KafkaSettings
+from delivery.verify import Finding, Progress
+
+FOUND = 1  # exit code
+
+
+def verify(
+    form: Annotated[
+        Literal["text", "json"],
+        typer.Option("--format", help="json is one object a line."),
+    ] = "text",
+    database_only: Annotated[
+        bool,
+        typer.Option("--database-only", help="Leave Kafka alone, also where its settings are set."),
+    ] = False,
+) -> None:
+    """Prove the database against the guarantee, and against the topic.
+
+    Reads everything at one moment and changes nothing, also beside workers that
+    run. Each finding is a line on stdout that begins with its kind:
+
+    \b
+      missing_delivery        the log shaped a delivery that is not there
+      extra_delivery          a delivery that no event of the log shaped
+      different_delivery      columns that are not those of the event that shaped it
+      contradicted_outcome    an outcome that can't be, after the log before it
+      undecodable_payload     a row whose payload breaks the contract
+      payload_of_another_key  a row whose payload says another order or time
+      duplicate_of_no_event   a duplicate of a key that the log does not hold
+      coordinates_twice       a record that is in the logs more than once
+      replayed_nowhere        a replayed dead letter whose record is in no log
+      unaccounted_record      a record in the topic, below the group's committed
+                              offset, that is in no log
+
+    A `status` that another service moved is no finding. Give the
+    DELIVERY_EVENT_TIMEZONE that the workers have: times without an offset are
+    read in it. A topic that was deleted and made anew under its name has the old
+    coordinates again: then coordinates_twice is to be expected.
+
+    With DELIVERY_KAFKA_BOOTSTRAP_SERVERS set, offsets that no log names are
+    looked up in the topic. What retention has deleted there can't be checked,
+    and is counted. Without it the database alone is checked. Where it is set
+    and Kafka can't be reached the exit code is 3; --database-only goes on
+    without Kafka.
+
+    A million events take about half a minute; PostgreSQL sorts the log on its
+    disk, and needs there about the space that the log takes.
+
+    \b
+    Exit codes: 0 no finding, 1 findings, 2 settings, 3 a service can't be reached.
+    Examples:
+      delivery verify
+      delivery verify --format json | jq -r .finding | sort | uniq -c
+      DELIVERY_EVENT_TIMEZONE=Asia/Seoul delivery verify --database-only
+    """
+    url = settings.load(settings.DatabaseSettings).database_url
+    contract = Contract(settings.load(settings.WorkerSettings).event_timezone)
+    progress = Progress()
+    with _topic(database_only) as there:
+        committed = there.committed() if there else {}  # before the database's moment
+        records = there.records if there else _no_records
+        with history.reading(url) as connection:
+            found = check.findings(connection, contract, committed, records, progress)
+            count = _written(_shown(found, progress), form)
+        _tell(progress, count)
+        if there:
+            _tell_of_topic(there, committed, progress)
+    if count:
+        raise typer.Exit(FOUND)
+
+
+@contextmanager
+def _topic(database_only: bool) -> Iterator[topic.Topic | None]:
+    kafka = None if database_only else _kafka()
+    if kafka is None:
+        yield None
+        return
+    try:
+        with topic.opened(kafka) as there:
+            yield there
+    except UnavailableError as error:
+        raise UnavailableError(f"{error}; --database-only leaves Kafka alone") from error
+
+
+def _kafka() -> KafkaSettings | None:
+    try:
+        return settings.load(KafkaSettings)
+    except SettingsError as error:
+        if not str(error).startswith("DELIVERY_KAFKA_BOOTSTRAP_SERVERS is not set"):
+            raise
+        output.note("the topic is not checked: DELIVERY_KAFKA_BOOTSTRAP_SERVERS is not set")
+        return None
+
+
+def _no_records(*_gap: object) -> Iterator[int]:
+    return iter(())
+
+
+def _shown(findings: Iterable[Finding], progress: Progress) -> Iterator[Finding]:
+    """The findings; on a terminal with a line below them that says how far the check is."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from findings
+        return
+    with Live(
+        get_renderable=lambda: Text(f"{progress.doing}: {progress.rows:,} rows compared"),
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as live:
+        for finding in findings:
+            live.stop()  # leaves the terminal to whoever writes the finding
+            yield finding
+            live.start()
+
+
+def _written(findings: Iterable[Finding], form: str) -> int:
+    """Writes the findings as they come, and returns how many there were."""
+    if form == "json":
+        return output.json_lines(map(_members, findings))
+    count = 0
+    for count, finding in enumerate(findings, 1):  # noqa: B007 (the last one is the result)
+        sys.stdout.write(f"{finding}\n")
+    sys.stdout.flush()
+    return count
+
+
+def _members(finding: Finding) -> dict[str, Any]:
+    """A finding with the column names of `event_history`."""
+    name, partition, offset = finding.place or (None, None, None)
+    return {
+        "finding": finding.kind,
+        "order_id": finding.order_id,
+        "event_time": finding.event_time,
+        "record_topic": name,
+        "record_partition": partition,
+        "record_offset": offset,
+        "columns": finding.columns,
+        "detail": finding.detail,
+    }
+
+
+def _tell(progress: Progress, count: int) -> None:
+    if not count and not progress.rows:
+        output.note("nothing to verify yet: the log is empty, and there is no delivery")
+        return
+    compared = (
+        f"events: {progress.events}, deliveries: {progress.deliveries}, "
+        f"duplicates: {progress.duplicates}, dead letters: {progress.dead_letters}"
+    )
+    output.note(f"{compared}; findings: {count or 'none'}")
+
+
+def _tell_of_topic(
+    there: topic.Topic, committed: dict[tuple[str, int], int], progress: Progress
+) -> None:
+    name, group = there.settings.kafka_topic, there.settings.kafka_group_id
+    if not committed:
+        output.note(f"topic {name} not checked: group {group} has committed no offset of it")
+        return
+    output.note(
+        f"topic {name}: partitions of group {group}: {len(committed)}, offsets below the committed "
+        f"ones that are in no log: {progress.offsets_in_no_log}, all looked up"
+    )
+    if there.deleted:
+        output.note(
+            f"of these, lost to retention before this check and so not verifiable: {there.deleted}"
+        )
