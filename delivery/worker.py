@@ -7,7 +7,7 @@ the database commit, never before: what Kafka redelivers in between is recognise
 import gc
 import time
 from collections import Counter
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
@@ -19,52 +19,76 @@ from delivery.errors import UnavailableError
 from delivery.event import Contract
 from delivery.flood import Flood
 from delivery.inbox import Tally
+from delivery.record import Record
 from delivery.signals import Stop
 
 log = structlog.get_logger()
 
-LONGEST_DELAY = 10.0  # seconds between two tries to reach the database
+# Seconds.
+FIRST_DELAY = 0.1  # between two tries to reach the database
+LONGEST_DELAY = 10.0
+TOTALS_EVERY = 60.0
 
 
-def run(
-    kafka: consumer.Consumer,
-    database: Session,
-    contract: Contract,
-    stop: Stop,
-    end: consumer.End | None = None,
-    flood: Flood | None = None,
-) -> Tally:
-    """Processes records until `stop` is requested, or until `end` is reached where it is given.
+@dataclass
+class Worker:
+    """One member of the group, and its connection to the database."""
 
-    Returns how many records had which outcome. Raises what is not the moment's error: nothing of
-    the batch in hand is written then, and Kafka keeps its records.
-    """
-    totals: Tally = Counter()
-    delays = _delays()
-    partitions_due = datetime.now(UTC)
-    assigned = consumer.NOTHING_ASSIGNED
-    while not stop.requested:
-        if end is not None and consumer.reached(kafka, end):
-            break
-        batch = consumer.poll(kafka)
-        assigned, lost = consumer.lost_to_retention(kafka, assigned)
-        totals["lost_to_retention"] += lost
-        if not batch:
-            continue
+    kafka: consumer.Consumer
+    database: Session
+    contract: Contract
+    flood: Flood
+    totals: Tally = field(default_factory=Counter)  # how many records had which outcome
+    failures: int = 0  # of the database, since a batch was last processed
+    assigned: consumer.Assignment = consumer.NOTHING_ASSIGNED
+    partitions_due: datetime = field(default_factory=lambda: datetime.now(UTC))
+    totals_due: float = field(default_factory=lambda: time.monotonic() + TOTALS_EVERY)
+
+    def run(self, stop: Stop, end: consumer.End | None = None) -> Tally:
+        """Processes records until `stop` is requested, or `end` is reached where it is given.
+
+        Raises what is not the moment's error: nothing of the batch in hand is written then, and
+        Kafka keeps its records.
+        """
+        while not stop.requested and not (end and consumer.reached(self.kafka, end)):
+            batch = consumer.poll(self.kafka)
+            self._keep_watch()
+            if batch:
+                self._process(batch, stop)
+        consumer.finish_commits(self.kafka)
+        return self.totals
+
+    def _process(self, batch: list[Record], stop: Stop) -> None:
         try:
-            connection = database.connection()
-            partitions_due = partitions.ensure(connection, partitions_due)
-            tally = inbox.process(connection, contract, batch, flood)
+            connection = self.database.connection()
+            self.partitions_due = partitions.ensure(connection, self.partitions_due)
+            tally = inbox.process(connection, self.contract, batch, self.flood)
         except UnavailableError as error:
-            consumer.rewind(kafka, batch)
-            database.drop()
-            _wait(kafka, next(delays), stop, error)
-            continue
-        consumer.commit(kafka, batch)
-        totals += tally
-        delays = _delays()
-        log.debug("batch", records=len(batch), **tally)
-    return totals
+            consumer.rewind(self.kafka, batch)
+            self.database.drop()
+            self._sit_out(error, stop)
+        else:
+            consumer.commit(self.kafka, batch)
+            self.totals += tally
+            self.failures = 0
+            log.debug("batch", records=len(batch), **tally)
+
+    def _sit_out(self, error: UnavailableError, stop: Stop) -> None:
+        """Waits before the next try, as a living member of the group: longer after each failure."""
+        delay = min(FIRST_DELAY * 2**self.failures, LONGEST_DELAY)
+        self.failures += 1
+        log.warning("database unavailable, trying again", seconds=delay, error=str(error))
+        deadline = time.monotonic() + delay
+        while not stop.requested and (left := deadline - time.monotonic()) > 0:
+            consumer.idle(self.kafka, min(left, consumer.POLL_TIMEOUT))
+
+    def _keep_watch(self) -> None:
+        """Says what nobody would notice: records deleted unread, and once a minute the totals."""
+        self.assigned, lost = consumer.lost_to_retention(self.kafka, self.assigned)
+        self.totals["lost_to_retention"] += lost
+        if time.monotonic() > self.totals_due:
+            log.info("totals", lag=consumer.lag(self.kafka), **self.totals)
+            self.totals_due += TOTALS_EVERY
 
 
 def collect_garbage_rarely() -> None:
@@ -75,18 +99,3 @@ def collect_garbage_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
-
-
-def _wait(kafka: consumer.Consumer, delay: float, stop: Stop, error: UnavailableError) -> None:
-    """Sits out `delay` seconds of an outage as a living member of the group."""
-    log.warning("database unavailable, trying again", seconds=delay, error=str(error))
-    deadline = time.monotonic() + delay
-    while not stop.requested and (left := deadline - time.monotonic()) > 0:
-        consumer.idle(kafka, min(left, consumer.POLL_TIMEOUT))
-
-
-def _delays() -> Iterator[float]:
-    delay = 0.1
-    while True:
-        yield delay
-        delay = min(delay * 2, LONGEST_DELAY)

@@ -38,6 +38,6 @@ def worker(
             "consuming", topic=kafka.kafka_topic, group=kafka.kafka_group_id, drain=drain
         )
         flood = Flood(how.max_rejected_in_a_row)
-        totals = loop.run(member, session, contract, stop, end, flood)
+        totals = loop.Worker(member, session, contract, flood).run(stop, end)
     session.drop()
     structlog.get_logger().info("stopped", **totals)
