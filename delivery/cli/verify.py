@@ -40,7 +40,7 @@ def verify(
     \b
       missing_delivery        the log shaped a delivery that is not there
       extra_delivery          a delivery that no event of the log shaped
-      different_delivery      columns that are not those of the event that shaped it
+      different_delivery      columns that are not those of the last event
       contradicted_outcome    an outcome that can't be, after the log before it
       undecodable_payload     a row whose payload breaks the contract
       payload_of_another_key  a row whose payload says another order or time
@@ -65,7 +65,7 @@ def verify(
     disk, and needs there about the space that the log takes.
 
     \b
-    Exit codes: 0 no finding, 1 findings, 2 settings, 3 a service can't be reached.
+    Exit codes: 0 no finding, 1 findings, 2 settings, 3 no service.
     Examples:
       delivery verify
       delivery verify --format json | jq -r .finding | sort | uniq -c

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-from psycopg.sql import SQL, Composable
+from psycopg.sql import SQL, Composed
 from psycopg.types.string import ByteaBinaryLoader
 
 from delivery.database import Connection
@@ -123,7 +123,7 @@ def small_logs(connection: Connection) -> tuple[int, int]:
     return duplicates, letters
 
 
-def _streamed(connection: Connection, query: Composable) -> Iterator[tuple[Any, ...]]:
+def _streamed(connection: Connection, query: SQL | Composed) -> Iterator[tuple[Any, ...]]:
     with connection.cursor(name=f"verify_{next(_number)}") as cursor:
         cursor.itersize = STREAMED_ROWS
         cursor.adapters.register_loader("json", ByteaBinaryLoader)  # the payload's bytes as sent
