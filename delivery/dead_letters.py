@@ -12,13 +12,11 @@ from delivery.record import Header, Place, Record, spans
 
 Resolution = Literal["replayed", "discarded"]
 
-# `replayed` letters are of no concern: their records are in the inbox by now.
 _AT = """
 SELECT l.record_topic, l.record_partition, l.record_offset, l.resolution, l.reason, l.error
 FROM unnest(%b::text[], %b::integer[], %b::bigint[], %b::bigint[]) AS span (topic, part, low, high)
 JOIN dead_letters l ON l.record_topic = span.topic AND l.record_partition = span.part
                    AND l.record_offset BETWEEN span.low AND span.high
-WHERE l.resolution IS DISTINCT FROM 'replayed'
 """
 
 # A letter whose record is rejected again, for another reason by now, says the newer reason.
@@ -45,22 +43,23 @@ WHERE l.record_topic = r.topic AND l.record_partition = r.part AND l.record_offs
 class Letter(NamedTuple):
     """What is known of a record that could not be processed."""
 
-    discarded: bool
+    resolution: str | None  # None: it is open
     reason: str
     error: str
 
     def says(self, rejection: Rejection) -> bool:
         """Whether the letter need not change for this rejection of its record."""
-        return self.discarded or (self.reason, self.error) == (rejection.reason, rejection.error)
+        is_open = self.resolution is None
+        return not is_open or (self.reason, self.error) == (rejection.reason, rejection.error)
 
 
 def at(connection: Connection, records: Sequence[Record]) -> dict[Place, Letter]:
-    """The letters, open or discarded, among the places of `records`, by place."""
+    """The letters at the places of `records`, by place."""
     rows = [(*partition, *span) for partition, span in spans(records).items()]
     columns = [list(column) for column in zip(*rows, strict=True)]
     return {
-        (topic, partition, offset): Letter(resolution == "discarded", reason, error)
-        for topic, partition, offset, resolution, reason, error in connection.execute(_AT, columns)
+        (topic, partition, offset): Letter(*told)
+        for topic, partition, offset, *told in connection.execute(_AT, columns)
     }
 
 

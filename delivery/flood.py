@@ -31,17 +31,17 @@ class Flood:
         row = self.row
         for record in batch:
             row = row + 1 if record.place in places else 0
-            if row == self.limit:
+            if 0 < self.limit == row:
                 raise FloodError(_message(row, record, rejected))
         return row
 
 
 def _message(row: int, last: Record, rejected: Sequence[Rejected]) -> str:
-    kinds = Counter(f"{rejection.reason}: {rejection.error}" for _, rejection in rejected)
+    kinds = Counter(f"{no.reason}: {' '.join(no.error.split())}" for _, no in rejected)
     ((kind, count),) = kinds.most_common(1)
     return (
         f"{row} records in a row were rejected, the last at {'/'.join(map(str, last.place))}; "
-        f"{count} of {len(rejected)} in this batch for {kind}. Kafka keeps them. If a producer "
-        "changed its format, deploy a version that reads it; to have them as dead letters, raise "
-        "DELIVERY_MAX_REJECTED_IN_A_ROW"
+        f"{count} of {len(rejected)} in this batch for {kind}. Kafka keeps them. Mend the cause, "
+        "such as a producer's new format or a constraint of the database; or raise "
+        "DELIVERY_MAX_REJECTED_IN_A_ROW (0: no limit) to have them as dead letters"
     )

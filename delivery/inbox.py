@@ -77,7 +77,7 @@ def _settle(connection: Connection, arrivals: Sequence[Arrival]) -> Settled:
     conflicts = rows.write(connection, decision, consumed_at)
     dead_letters.insert(connection, rejected, consumed_at)
     if letters:
-        replayed = [record.place for record, _ in events if record.place in letters]
+        replayed = [record.place for record, _ in events if _is_open(letters.get(record.place))]
         dead_letters.resolve(connection, replayed, "replayed")
     return _tally(decision, conflicts, len(rejected), len(arrivals)), rejected
 
@@ -100,9 +100,13 @@ def _settle_by_halves(connection: Connection, arrivals: Sequence[Arrival]) -> Se
     return tally + more, rejected + also_rejected
 
 
+def _is_open(letter: Letter | None) -> bool:
+    return letter is not None and letter.resolution is None
+
+
 def _is_discarded(letter: Letter | None) -> bool:
     """Somebody decided that this record is not to be processed."""
-    return letter is not None and letter.discarded
+    return letter is not None and letter.resolution == "discarded"
 
 
 def _is_said(letter: Letter | None, rejection: Rejection) -> bool:

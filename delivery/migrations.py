@@ -32,11 +32,17 @@ def upgrade(url: SecretStr) -> tuple[str, str]:
 
 _USAGE = "GRANT USAGE ON SCHEMA {schema} TO {role};"
 
-# What each kind of role may do. Nobody but the owner may change or shorten the log.
+# What each kind of role may do. Nobody but the owner may change or shorten the log: a dead letter
+# keeps the record as it came. A delivery's status is for other services to move.
 _GRANTS = {
     "worker": """
-        GRANT SELECT, INSERT ON processed_events, duplicate_events TO {role};
-        GRANT SELECT, INSERT, UPDATE ON deliveries, dead_letters TO {role};
+        GRANT SELECT, INSERT ON processed_events, duplicate_events, deliveries, dead_letters
+            TO {role};
+        GRANT UPDATE (product_id, quantity, ordered_by, supply_company_id, consume_company_id,
+                      request_message, delivery_limited_at, event_time, updated_at)
+            ON deliveries TO {role};
+        GRANT UPDATE (reason, error, resolved_at, resolution, resolution_note)
+            ON dead_letters TO {role};
         GRANT SELECT ON event_history, alembic_version TO {role};
         GRANT EXECUTE ON FUNCTION ensure_partitions(integer, integer) TO {role};
     """,
@@ -47,18 +53,37 @@ _GRANTS = {
 }
 
 
+# Two who grant on the same table at once would fail with "tuple concurrently updated".
+_TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtext('delivery.grant'))"
+
+_MAY_ALL = """
+SELECT pg_has_role(%s, relowner, 'MEMBER') FROM pg_class WHERE oid = 'processed_events'::regclass
+"""
+
+
 def grant(url: SecretStr, kind: Literal["worker", "reader"], role: str) -> None:
     """Gives an existing role the rights of a worker, or of somebody who only looks.
 
-    Raises SettingsError where there is no such role.
+    Raises SettingsError where there is no such role, or where it could change the log anyway.
     """
     with database.connect(url, "delivery migrate") as connection, database.transaction(connection):
+        connection.execute(_TAKE_TURNS)
+        _require_no_owner(connection, role)
         ((schema,),) = connection.execute("SELECT current_schema()")
         names = {"role": sql.Identifier(role), "schema": sql.Identifier(schema)}
-        try:
-            connection.execute(sql.SQL(_USAGE + _GRANTS[kind]).format(**names))
-        except psycopg.errors.UndefinedObject as error:
-            raise SettingsError(f"there is no role {role}: create it first") from error
+        connection.execute(sql.SQL(_USAGE + _GRANTS[kind]).format(**names))
+
+
+def _require_no_owner(connection: database.Connection, role: str) -> None:
+    try:
+        ((may_all,),) = connection.execute(_MAY_ALL, (role,))
+    except psycopg.errors.UndefinedObject as error:
+        raise SettingsError(f"there is no role {role!r}: create it first") from error
+    if may_all:
+        raise SettingsError(
+            f"role {role!r} is a superuser, or the tables' owner or a member of it, and could "
+            "change the log: create another one"
+        )
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """Real servers for the tests: one of each a session, and a database and a topic for each test."""
 
 import itertools
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest

@@ -1,22 +1,22 @@
 """`delivery dead-letters`"""
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Literal
+from datetime import timedelta
+from typing import Annotated, Literal, NoReturn
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from delivery import database, repair, settings
 from delivery.cli import letter_text, output
 from delivery.database import Connection
+from delivery.dead_letters import Resolution
 from delivery.event import Contract, Reason
-from delivery.repair import DeadLetter
+from delivery.repair import Standing
 
 SOME_REMAIN = 1  # exit code
 TABLE_LIMIT = 100
+RIGHT = timedelta(seconds=45)  # so long a transaction may last; replaying a portion takes far less
 
 dead_letters = typer.Typer(
     help="Look at records that could not be processed, replay them, discard them.",
@@ -41,7 +41,10 @@ def list_(
     limit: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help=f"The first N. Default: {TABLE_LIMIT} for a table, else all."
+            metavar="N",
+            min=1,
+            max=2**31 - 1,
+            help=f"The first N. Default: {TABLE_LIMIT} for a table, else all.",
         ),
     ] = None,
     form: TableOrJson = "table",
@@ -54,7 +57,7 @@ def list_(
         else:
             count = _table(connection, reason, resolved_too, limit or TABLE_LIMIT)
     if not count:
-        output.note("no dead letters")
+        output.note("no dead letters" if resolved_too else "no open dead letters")
 
 
 @dead_letters.command()
@@ -71,12 +74,10 @@ def show(
         letters = repair.find(connection, [dead_letter_id])
     if not letters:
         _unknown([dead_letter_id])
-    told = letter_text.told(letters[0])
     if form == "json":
-        output.json_lines([told])
+        output.json_lines(map(letter_text.told, letters))
     else:
-        for name, value in told.items():
-            typer.echo(f"{name + ':':18}{'' if value is None else value}")
+        typer.echo("\n".join(letter_text.lines(letters[0])))
 
 
 @dead_letters.command()
@@ -89,7 +90,8 @@ def replay(
 
     What is accepted now is marked as replayed in the transaction that processes it. What is
     rejected again stays, with its new error, and the exit code is 1. Replaying twice changes
-    nothing more.
+    nothing more. Set what the workers have set, DELIVERY_EVENT_TIMEZONE above all: it decides
+    which time an event has.
 
     \b
     Examples:
@@ -99,13 +101,10 @@ def replay(
     if bool(ids) == all_ or (reason and not all_):
         raise typer.BadParameter("give either ids, or --all with or without --reason")
     how = settings.load(settings.WorkerSettings)
-    with _connected() as connection:
+    contract = Contract(how.event_timezone, how.max_future_skew)
+    with _connected_to_write() as connection:
         wanted = ids or repair.open_ids(connection, reason)
-        replayed = repair.replay(
-            connection, Contract(how.event_timezone, how.max_future_skew), wanted
-        )
-        found = _say_each(replayed, len(wanted))
-    _finish(set(wanted), found, "replayed")
+        _say(repair.replay(connection, contract, wanted), set(wanted), "replayed")
 
 
 @dead_letters.command()
@@ -116,12 +115,9 @@ def discard(
     """Mark letters as not to be processed, ever. Discarding twice changes nothing more."""
     if not note.strip():
         raise typer.BadParameter("--note needs a text that says why")
-    with _connected() as connection:
+    with _connected_to_write() as connection:
         repair.discard(connection, ids, note)
-        found = repair.find(connection, ids)
-    for letter in found:
-        typer.echo(letter_text.became(letter))
-    _finish(set(ids), found, "discarded")
+        _say([repair.standing(connection, ids)], set(ids), "discarded")
 
 
 @contextmanager
@@ -130,6 +126,18 @@ def _connected() -> Iterator[Connection]:
     with database.connect(url, "delivery dead-letters") as connection:
         database.require_migrated(connection)
         yield connection
+
+
+@contextmanager
+def _connected_to_write() -> Iterator[Connection]:
+    """A worker's session, for the same reason: this process may be stopped in a transaction."""
+    url = settings.load(settings.DatabaseSettings).database_url
+    session = database.Session(url, RIGHT)
+    try:
+        database.require_migrated(session.connection())
+        yield session.connection()
+    finally:
+        session.drop()
 
 
 def _table(connection: Connection, reason: Reason | None, resolved_too: bool, limit: int) -> int:
@@ -146,31 +154,25 @@ def _table(connection: Connection, reason: Reason | None, resolved_too: bool, li
     return len(rows)
 
 
-def _say_each(replayed: Iterator[list[DeadLetter]], total: int) -> list[DeadLetter]:
-    found: list[DeadLetter] = []
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not sys.stderr.isatty(), transient=True) as progress:
-        task = progress.add_task("replaying", total=total)
-        for letters in replayed:
-            for letter in letters:
+def _say(standings: Iterable[list[Standing]], wanted: set[int], resolution: Resolution) -> None:
+    """Says of each letter how it stands; ends with 1 unless all the wanted ones stand so."""
+    found: set[int] = set()
+    resolved = 0
+    try:
+        for portion in standings:
+            for letter in portion:
                 typer.echo(letter_text.became(letter))
-            found += letters
-            progress.update(task, completed=len(found))
-    return found
-
-
-def _finish(wanted: set[int], found: list[DeadLetter], resolution: str) -> None:
-    """Ends with 1 unless each of the wanted letters exists and is resolved in this way."""
-    unknown = wanted - {letter.dead_letter_id for letter in found}
-    resolved = sum(letter.resolution == resolution for letter in found)
-    output.note(f"{resolution}: {resolved} of {len(wanted)}")
-    if unknown:
-        _unknown(sorted(unknown))
+            found.update(letter.dead_letter_id for letter in portion)
+            resolved += sum(letter.resolution == resolution for letter in portion)
+    finally:  # after a Ctrl-C or an outage too: so far it is committed
+        output.note(f"{resolution}: {resolved} of {len(wanted)}")
+    if unknown := sorted(wanted - found):
+        _unknown(unknown)
     if resolved < len(wanted):
         raise typer.Exit(SOME_REMAIN)
 
 
-def _unknown(ids: list[int]) -> None:
+def _unknown(ids: list[int]) -> NoReturn:
     named = ", ".join(map(str, ids[:10]))
     output.note(f"delivery: there is no dead letter {named}: see `delivery dead-letters list`")
     raise typer.Exit(SOME_REMAIN)

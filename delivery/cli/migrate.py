@@ -34,9 +34,9 @@ def migrate(
         typer.echo(f"the schema is at revision {after} already")
     else:
         typer.echo(f"the schema went from revision {before} to {after}")
-    if worker_role:
+    if worker_role is not None:
         migrations.grant(url, "worker", worker_role)
         typer.echo(f"role {worker_role} may run workers")
-    if reader_role:
+    if reader_role is not None:
         migrations.grant(url, "reader", reader_role)
         typer.echo(f"role {reader_role} may read")

@@ -243,7 +243,7 @@ def test_a_race_beside_a_refused_row_is_decided_again(
 
     def write_after_a_rival(*arguments: Any) -> list[bool]:
         calls.append(arguments)
-        if len(calls) == 2:  # the first one is refused, the halves begin with the second
+        if len(calls) == 3:  # the batch was refused twice, this is its first half: one record
             with database.connect(SecretStr(database_url), "rival") as rival:
                 monkeypatch.undo()
                 process(rival, [record(0, value(1, 9, quantity=1), partition=1)])

@@ -160,7 +160,7 @@ def test_duplicates_and_conflicts_within_one_batch_are_recognised_too(
     assert differ.fetchall() == [(False,), (True,)]
 
 
-FULL = {
+FULL: dict[str, Any] = {
     "productId": 2**63 - 1,
     "quantity": -(2**31),
     "orderedBy": 3,
@@ -524,10 +524,7 @@ def test_a_workers_session_ends_what_outlives_its_right(
         "statement_timeout": whole,
         "transaction_timeout": whole,
     }
-    shown = {
-        name: session.connection().execute(f"SHOW {name}").fetchone()  # type: ignore[misc]
-        for name in limits
-    }
+    shown = {name: session.connection().execute(f"SHOW {name}").fetchone() for name in limits}
     session.drop()
     assert shown == {name: (value,) for name, value in limits.items()}
 

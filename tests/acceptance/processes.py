@@ -1,0 +1,78 @@
+"""The real command in real processes: started, watched and ended."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SECONDS = 30.0  # the deadline of what takes one or two seconds
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of ours, and the file that its stderr goes to."""
+
+    running: subprocess.Popen[bytes]
+    log: Path
+
+    def stderr(self) -> str:
+        """What it has said so far."""
+        return self.log.read_text()
+
+    def has_ended(self) -> bool:
+        return self.running.poll() is not None
+
+    def exit_code(self, seconds: float = SECONDS) -> int:
+        """Waits for its end."""
+        wait_until(self.has_ended, "the process ends", self, seconds=seconds)
+        return self.running.wait()
+
+    def end(self, number: signal.Signals = signal.SIGTERM, seconds: float = SECONDS) -> int:
+        """Sends a signal and waits for its end. Returns the exit code, -N for signal N."""
+        self.running.send_signal(number)
+        return self.exit_code(seconds)
+
+    def totals(self) -> dict[str, int]:
+        """What a worker that has ended says it did: how many records had which outcome."""
+        said = json.loads(self.stderr().splitlines()[-1])
+        assert said["event"] == "stopped"
+        return {name: n for name, n in said.items() if isinstance(n, int) and n}
+
+
+def start(log: Path, arguments: list[str], settings: Mapping[str, str]) -> Process:
+    """Starts Python with these arguments and, of all DELIVERY_ variables, with these settings."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("DELIVERY_")}
+    ours = {f"DELIVERY_{name.upper()}": value for name, value in settings.items()}
+    with log.open("wb") as stderr:
+        running = subprocess.Popen(
+            [sys.executable, *arguments],
+            env=clean | ours,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+        )
+    return Process(running, log)
+
+
+def end_all(processes: Sequence[Process]) -> list[int]:
+    """Asks all of them to end, and waits. Returns their exit codes."""
+    for process in processes:
+        process.running.terminate()
+    return [process.exit_code() for process in processes]
+
+
+def wait_until(
+    condition: Callable[[], bool], what: str, *processes: Process, seconds: float = SECONDS
+) -> None:
+    """Polls for the condition. Where it does not come true, the processes' stderr is shown."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            said = [f"exit code {p.running.poll()}, stderr:\n{p.stderr()}" for p in processes]
+            raise AssertionError("\n".join([f"not within {seconds:.0f} s: {what}", *said]))
+        time.sleep(0.01)
