@@ -24,17 +24,24 @@ _number = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = postgres.start(tmp_path_factory.mktemp("postgres"), settings={"fsync": "off"})
+def server_folder() -> Iterator[Path]:
+    """Not in pytest's own temporary folder: a second pytest takes the servers' rights to that."""
+    with tempfile.TemporaryDirectory(prefix="delivery-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(server_folder: Path) -> Iterator[PostgresServer]:
+    server = postgres.start(server_folder / "postgres", settings={"fsync": "off"})
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="session")
-def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+def kafka_server(server_folder: Path) -> Iterator[KafkaServer]:
     # A worker that was killed keeps its partitions so long; Kafka's default is 6 s at least.
     settings = {"group.min.session.timeout.ms": "1000"}
-    server = kafka.start(tmp_path_factory.mktemp("kafka"), settings=settings, fast_start=True)
+    server = kafka.start(server_folder / "kafka", settings=settings, fast_start=True)
     yield server
     server.stop()
 
