@@ -21,9 +21,12 @@ Connection = psycopg.Connection[TupleRow]
 
 REVISION = "0001"  # the migration this code was written for
 
+APPLICATION = "delivery worker"
+
 # Seconds. A host that vanished without a word must not hold us longer than this.
 CONNECT_TIMEOUT = 5
 SILENCE_TIMEOUT = 10
+LOCK_TIMEOUT = 5  # another worker's transaction takes a fraction of it
 
 
 # PostgreSQL's error codes, https://www.postgresql.org/docs/current/errcodes-appendix.html:
@@ -123,9 +126,10 @@ class Session:
     def connection(self) -> Connection:
         """The connection. Raises UnavailableError."""
         if self._connection is None:
-            connection = connect(self.url, "delivery worker")
+            connection = connect(self.url, APPLICATION)
             with translated_errors():
                 _prepare_session(connection, self.right)
+                connection.execute(_END_FROZEN, (APPLICATION, self.right))
             self._connection = connection
         return self._connection
 
@@ -153,6 +157,15 @@ _LOOK_UP_BY_KEY = {
 }
 
 
+# A server's timeout does not reach a transaction whose client stopped in the middle of a COPY: the
+# server waits for more of its rows. Whoever starts a session ends what is older than its right.
+_END_FROZEN = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name = %s AND usename = current_user AND datname = current_database()
+  AND wait_event = 'ClientRead' AND xact_start < now() - %s AND pid <> pg_backend_pid()
+"""
+
+
 def _limits(connection: Connection, right: timedelta) -> dict[str, str]:
     """Makes the server end a transaction that outlives its worker's right to the partitions.
 
@@ -162,7 +175,7 @@ def _limits(connection: Connection, right: timedelta) -> dict[str, str]:
     milliseconds = round(right.total_seconds() * 1000)
     limits = {
         "idle_in_transaction_session_timeout": str(milliseconds // 2),
-        "lock_timeout": str(milliseconds // 2),
+        "lock_timeout": str(min(milliseconds // 2, LOCK_TIMEOUT * 1000)),
         "statement_timeout": str(milliseconds),
     }
     if connection.info.server_version >= 170000:

@@ -39,6 +39,7 @@ class Worker:
     contract: Contract
     flood: Flood
     totals: Tally = field(default_factory=Counter)  # how many records had which outcome
+    committing: consumer.Commit | None = None  # the offsets' last commit
     failures: int = 0  # of the database, since a batch was last processed
     assigned: consumer.Assignment = consumer.NOTHING_ASSIGNED
     partitions_due: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -55,7 +56,8 @@ class Worker:
             self._keep_watch()
             if batch:
                 self._process(batch, stop)
-        consumer.finish_commits(self.kafka)
+        if self.committing is not None:
+            consumer.wait_for(self.committing)
         return self.totals
 
     def _process(self, batch: list[Record], stop: Stop) -> None:
@@ -68,7 +70,7 @@ class Worker:
             self.database.drop()
             self._sit_out(error, stop)
         else:
-            consumer.commit(self.kafka, batch)
+            self.committing = consumer.commit(self.kafka, batch)
             self.totals += tally
             self.failures = 0
             log.debug("batch", records=len(batch), **tally)

@@ -4,6 +4,7 @@ Never a deserializer: a record that makes one raise would block its partition fo
 handed on as bytes and decoded by our own code.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,10 +18,11 @@ from kafka.errors import (
     KafkaTimeoutError,
     RetriableError,
 )
+from kafka.future import Future
 from kafka.structs import OffsetAndMetadata
 
 from delivery.broker import options
-from delivery.errors import FencedError, SettingsError, UnavailableError
+from delivery.errors import FencedError, UnavailableError
 from delivery.record import Record, record_time, spans
 from delivery.settings import KafkaSettings
 
@@ -34,6 +36,7 @@ CLOSE_TIMEOUT = 2000
 METADATA_MAX_AGE = 30_000  # after this long a new topic or partition is noticed
 
 Consumer: TypeAlias = KafkaConsumer
+Commit: TypeAlias = Future
 Assignment = frozenset[TopicPartition]
 NOTHING_ASSIGNED: Assignment = frozenset()
 
@@ -41,14 +44,13 @@ End = Mapping[TopicPartition, int]  # for each partition the offset after the la
 
 
 @contextmanager
-def subscribed(settings: KafkaSettings, batch_size: int) -> Iterator[Consumer]:
-    """A member of the group, subscribed to the topic; at the end it leaves the group.
+def connected(settings: KafkaSettings, batch_size: int) -> Iterator[Consumer]:
+    """A consumer of the group, which `join` makes a member; at the end it leaves the group.
 
     Raises SettingsError or UnavailableError where Kafka can't be joined.
     """
     with options.errors_translated(settings):
         consumer = KafkaConsumer(
-            settings.kafka_topic,
             **options.connection(settings),
             group_id=settings.kafka_group_id,
             session_timeout_ms=_milliseconds(settings.kafka_session_timeout),
@@ -56,7 +58,6 @@ def subscribed(settings: KafkaSettings, batch_size: int) -> Iterator[Consumer]:
             auto_offset_reset="earliest",  # a group without offsets has read nothing yet
             enable_auto_commit=False,  # offsets follow the database's commit, never lead
             isolation_level="read_committed",
-            allow_auto_create_topics=False,
             metadata_max_age_ms=METADATA_MAX_AGE,
             max_poll_records=batch_size,
             metrics_enabled=False,
@@ -65,6 +66,20 @@ def subscribed(settings: KafkaSettings, batch_size: int) -> Iterator[Consumer]:
         yield consumer
     finally:
         consumer.close(timeout_ms=CLOSE_TIMEOUT)
+
+
+def join(consumer: Consumer, topic: str) -> bool:
+    """Subscribes to the topic, if there is one: kafka-python would have the broker make it.
+
+    Raises UnavailableError.
+    """
+    try:
+        there = topic in consumer.topics()
+    except KafkaError as error:
+        raise UnavailableError(f"Kafka does not tell its topics: {error}") from error
+    if there:
+        consumer.subscribe([topic])
+    return there
 
 
 def poll(consumer: Consumer, timeout: float = POLL_TIMEOUT) -> list[Record]:
@@ -86,25 +101,24 @@ def poll(consumer: Consumer, timeout: float = POLL_TIMEOUT) -> list[Record]:
     ]
 
 
-def commit(consumer: Consumer, batch: Sequence[Record]) -> None:
+def commit(consumer: Consumer, batch: Sequence[Record]) -> Commit:
     """Sends off the commit of the offsets after `batch`, whose database transaction is committed.
 
     It does not wait for Kafka's answer: an offset that could not be committed costs a redelivery,
-    which the inbox recognises. Measured: waiting takes 5 % of a worker's time.
+    which the inbox recognises.
     """
     after = {
         TopicPartition(*partition): OffsetAndMetadata(last + 1, "", -1)
         for partition, (_, last) in spans(batch).items()
     }
-    consumer.commit_async(after, callback=_say_a_failure)
+    return consumer.commit_async(after, callback=_say_a_failure)
 
 
-def finish_commits(consumer: Consumer) -> None:
-    """Waits until the offsets after all that was polled are committed; all of it is processed."""
-    try:
-        consumer.commit(timeout_ms=COMMIT_TIMEOUT)
-    except KafkaError as error:
-        _say_a_failure({}, error)
+def wait_for(commit: Commit) -> None:
+    """Waits for Kafka's answer to `commit`, but not for ever."""
+    deadline = time.monotonic() + COMMIT_TIMEOUT / 1000
+    while not commit.is_done and time.monotonic() < deadline:
+        time.sleep(0.005)  # kafka-python's own thread takes the answer
 
 
 def _say_a_failure(_offsets: object, answer: object) -> None:
@@ -169,15 +183,8 @@ def _earliest(consumer: Consumer, partitions: Assignment) -> Mapping[TopicPartit
 
 
 def end(consumer: Consumer, topic: str) -> End:
-    """The end offsets of all partitions of `topic` as of now.
-
-    Raises SettingsError where there is no such topic, or UnavailableError.
-    """
+    """The end offsets of all partitions of `topic` as of now. Raises UnavailableError."""
     partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
-    if not partitions:
-        raise SettingsError(
-            f"Kafka has no topic {topic}: check DELIVERY_KAFKA_TOPIC, or publish to it first"
-        )
     try:
         offsets: End = consumer.end_offsets(partitions)
     except KafkaError as error:

@@ -1,5 +1,6 @@
 """`delivery worker`"""
 
+import time
 from typing import Annotated
 
 import structlog
@@ -8,9 +9,12 @@ import typer
 from delivery import database, log, settings
 from delivery import worker as loop
 from delivery.broker import consumer
+from delivery.errors import SettingsError
 from delivery.event import Contract
 from delivery.flood import Flood
-from delivery.signals import stop_on_signals
+from delivery.signals import Stop, stop_on_signals
+
+TOPIC_EVERY = 5.0  # seconds between two looks for a topic that is not there yet
 
 
 def worker(
@@ -31,7 +35,8 @@ def worker(
     session = database.Session(url, right=kafka.kafka_session_timeout)
     database.require_migrated(session.connection())
     contract = Contract(how.event_timezone, how.max_future_skew)
-    with stop_on_signals() as stop, consumer.subscribed(kafka, how.batch_size) as member:
+    with stop_on_signals() as stop, consumer.connected(kafka, how.batch_size) as member:
+        _join(member, kafka.kafka_topic, stop, wait=not drain)
         end = consumer.end(member, kafka.kafka_topic) if drain else None
         loop.collect_garbage_rarely()
         structlog.get_logger().info(
@@ -41,3 +46,15 @@ def worker(
         totals = loop.Worker(member, session, contract, flood).run(stop, end)
     session.drop()
     structlog.get_logger().info("stopped", **totals)
+
+
+def _join(member: consumer.Consumer, topic: str, stop: Stop, wait: bool) -> None:
+    """Joins the group as soon as there is the topic. Raises SettingsError where it can't `wait`."""
+    while not stop.requested and not consumer.join(member, topic):
+        missing = f"Kafka has no topic {topic}: check DELIVERY_KAFKA_TOPIC, or publish to it first"
+        if not wait:
+            raise SettingsError(missing)
+        structlog.get_logger().warning(missing, seconds=TOPIC_EVERY)
+        deadline = time.monotonic() + TOPIC_EVERY
+        while not stop.requested and time.monotonic() < deadline:
+            time.sleep(0.1)

@@ -142,7 +142,6 @@ def test_a_worker_asked_to_stop_commits_what_it_did_and_the_next_one_goes_on_the
         # No timeout of the server's ends a COPY that waits for its client, be it for ever.
         pytest.param(
             *("psycopg:Copy", "write_row", "after", "100"),
-            marks=pytest.mark.xfail(reason="its successor waits for its locks", strict=True),
         ),
     ],
     ids=["before the database commit", "between the commits", "in the COPY of deliveries"],

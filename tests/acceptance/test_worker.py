@@ -137,8 +137,9 @@ def test_a_drain_ends_where_the_last_transaction_was_aborted(service: Service) -
 def test_a_worker_started_before_its_topic_exists_reads_it_when_it_does(service: Service) -> None:
     service.topic = f"{service.topic}-later"
     worker = service.worker(kafka_topic=service.topic)
-    wait_until(lambda: "consuming" in worker.stderr(), "the worker polls", worker)
-    with closing(KafkaAdminClient(bootstrap_servers=service.bootstrap_servers)) as admin:
+    wait_until(lambda: "has no topic" in worker.stderr(), "the worker misses its topic", worker)
+    options = {"bootstrap_servers": service.bootstrap_servers}
+    with closing(KafkaAdminClient(**options)) as admin:  # fails if the worker had it made
         admin.create_topics([NewTopic(service.topic, 1, 1)])
     sent = stream(8, 100)
     service.publish(sent)

@@ -1,0 +1,26 @@
+"""One fault of almost every kind, as `scripts/chaos` strikes them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+FAULTS = 12
+
+
+@pytest.mark.timeout(400)
+def test_no_record_is_lost_or_doubled_whatever_fails() -> None:
+    done = subprocess.run(
+        [sys.executable, HERE / "run.py", f"--faults={FAULTS}"],
+        env=os.environ | {"PYTHONPATH": str(HERE.parent / "acceptance")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "| lost | 0 |\n| doubled | 0 |" in done.stdout, done.stdout
+    assert f"| **faults** | {FAULTS} |" in done.stdout
