@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 from delivery import database
 from delivery.errors import SettingsError
 
-_PACKAGED = Path(__file__).parent / "migrations"  # in a wheel
+_PACKAGED = Path(__file__).parent / "alembic"  # in a wheel
 _CHECKOUT = Path(__file__).parent.parent / "alembic"
 
 
