@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, and what its errors mean. The only place that names SQLSTATEs."""
+"""Connections to PostgreSQL, and transactions."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +9,8 @@ import psycopg
 from psycopg.rows import TupleRow
 from pydantic import SecretStr
 
-from delivery.errors import (
-    ForbiddenError,
-    NotMigratedError,
-    RaceError,
-    RefusedError,
-    UnavailableError,
-)
+from delivery.errors import NotMigratedError, UnavailableError
+from delivery.sqlstate import first_line, translated_errors
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -27,36 +22,6 @@ APPLICATION = "delivery worker"
 CONNECT_TIMEOUT = 5
 SILENCE_TIMEOUT = 10
 LOCK_TIMEOUT = 5  # another worker's transaction takes a fraction of it
-
-
-# PostgreSQL's error codes, https://www.postgresql.org/docs/current/errcodes-appendix.html:
-# a class of two characters or a whole code. A code that stands in no set is ours: a bug.
-_MOMENT = {
-    "08",  # connection exception
-    "53",  # insufficient resources: too many connections, disk full
-    "57",  # operator intervention: shutdown, crash, starting up, statement_timeout
-    "25006",  # read-only: the other side of a failover
-    "25P03",  # idle_in_transaction_session_timeout
-    "25P04",  # transaction_timeout
-    "55P03",  # lock_timeout
-    "58",  # system error: I/O
-}
-_RACE = {
-    "40001",  # serialization failure
-    "40P01",  # deadlock detected
-}
-_RECORD = {
-    "22",  # data exception
-    "23",  # integrity constraint violation
-    "54",  # program limit exceeded, such as a row too large for an index
-    "P0001",  # RAISE EXCEPTION in somebody's trigger
-}
-_FORBIDDEN = {"42501"}  # insufficient privilege
-_NOT_MIGRATED = {
-    "42P01",  # undefined table
-    "42703",  # undefined column
-    "42883",  # undefined function
-}
 
 
 def connect(url: SecretStr, application: str, autocommit: bool = True) -> Connection:
@@ -76,7 +41,7 @@ def connect(url: SecretStr, application: str, autocommit: bool = True) -> Connec
         )
         connection.execute("SET TIME ZONE 'UTC'")
     except psycopg.OperationalError as error:
-        raise UnavailableError(f"PostgreSQL can't be reached: {_first_line(error)}") from error
+        raise UnavailableError(f"PostgreSQL can't be reached: {first_line(error)}") from error
     connection.autocommit = autocommit
     return connection
 
@@ -89,15 +54,6 @@ def transaction(connection: Connection) -> Iterator[None]:
     """
     with translated_errors(), connection.transaction():
         yield
-
-
-@contextmanager
-def translated_errors() -> Iterator[None]:
-    """Turns PostgreSQL's errors into this project's."""
-    try:
-        yield
-    except psycopg.Error as error:
-        raise translated(error) from error
 
 
 def require_migrated(connection: Connection) -> None:
@@ -181,45 +137,3 @@ def _limits(connection: Connection, right: timedelta) -> dict[str, str]:
     if connection.info.server_version >= 170000:
         limits["transaction_timeout"] = str(milliseconds)
     return limits
-
-
-def translated(error: psycopg.Error) -> Exception:
-    """This project's error for PostgreSQL's; the same where it is a bug's."""
-    sqlstate = error.sqlstate
-    if sqlstate is None:  # psycopg's own: the connection broke, or else it is a bug
-        broke = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
-        return UnavailableError(_first_line(error)) if broke else error
-    text = f"SQLSTATE {sqlstate}: {error.diag.message_primary}"
-    if _is(sqlstate, _MOMENT):
-        return UnavailableError(text)
-    if _is(sqlstate, _RACE) or _is_second(error):
-        return RaceError(text)
-    if _is(sqlstate, _RECORD):
-        return RefusedError(text)
-    if _is(sqlstate, _NOT_MIGRATED):
-        return NotMigratedError(f"{error.diag.message_primary}: run `delivery migrate`")
-    if _is(sqlstate, _FORBIDDEN):
-        return ForbiddenError(
-            f"{error.diag.message_primary}: the role of DELIVERY_DATABASE_URL needs that right, "
-            "see `delivery migrate --help`"
-        )
-    return error
-
-
-def _is(sqlstate: str, codes: set[str]) -> bool:
-    return sqlstate in codes or sqlstate[:2] in codes
-
-
-def _is_second(error: psycopg.Error) -> bool:
-    """Whether the inbox's key or the delivery's was taken in between."""
-    if not isinstance(error, psycopg.errors.UniqueViolation):
-        return False
-    table, constraint = error.diag.table_name or "", error.diag.constraint_name or ""
-    # A partition's key is named after the partition: processed_events_2026_01_pkey.
-    return constraint == "pk_deliveries" or (
-        table.startswith("processed_events") and constraint.endswith("_pkey")
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from delivery import database
 from delivery.errors import SettingsError
+from delivery.sqlstate import translated
 
 _PACKAGED = Path(__file__).parent / "alembic"  # in a wheel
 _CHECKOUT = Path(__file__).parent.parent / "alembic"
@@ -93,7 +94,7 @@ def _migrating(url: SecretStr) -> Iterator[Connection]:
             yield connection
     except DBAPIError as error:
         if isinstance(error.orig, psycopg.Error):
-            raise database.translated(error.orig) from error
+            raise translated(error.orig) from error
         raise
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import structlog
 
 from delivery import inbox, partitions
-from delivery.broker import consumer
+from delivery.broker import consumer, offsets
 from delivery.database import Session
 from delivery.errors import UnavailableError
 from delivery.event import Contract
@@ -41,17 +41,17 @@ class Worker:
     totals: Tally = field(default_factory=Counter)  # how many records had which outcome
     committing: consumer.Commit | None = None  # the offsets' last commit
     failures: int = 0  # of the database, since a batch was last processed
-    assigned: consumer.Assignment = consumer.NOTHING_ASSIGNED
+    assigned: offsets.Assignment = offsets.NOTHING_ASSIGNED
     partitions_due: datetime = field(default_factory=lambda: datetime.now(UTC))
     totals_due: float = field(default_factory=lambda: time.monotonic() + TOTALS_EVERY)
 
-    def run(self, stop: Stop, end: consumer.End | None = None) -> Tally:
+    def run(self, stop: Stop, end: offsets.End | None = None) -> Tally:
         """Processes records until `stop` is requested, or `end` is reached where it is given.
 
         Raises what is not the moment's error: nothing of the batch in hand is written then, and
         Kafka keeps its records.
         """
-        while not stop.requested and not (end and consumer.reached(self.kafka, end)):
+        while not stop.requested and not (end and offsets.reached(self.kafka, end)):
             batch = consumer.poll(self.kafka)
             self._keep_watch()
             if batch:
@@ -86,10 +86,10 @@ class Worker:
 
     def _keep_watch(self) -> None:
         """Says what nobody would notice: records deleted unread, and once a minute the totals."""
-        self.assigned, lost = consumer.lost_to_retention(self.kafka, self.assigned)
+        self.assigned, lost = offsets.lost_to_retention(self.kafka, self.assigned)
         self.totals["lost_to_retention"] += lost
         if time.monotonic() > self.totals_due:
-            log.info("totals", lag=consumer.lag(self.kafka), **self.totals)
+            log.info("totals", lag=offsets.lag(self.kafka), **self.totals)
             self.totals_due += TOTALS_EVERY
 
 

@@ -1,11 +1,11 @@
-"""Kafka, as a consumer sees it: poll, commit, rewind, and what became of the partitions.
+"""Kafka, as a consumer sees it: join, poll, commit, rewind.
 
 Never a deserializer: a record that makes one raise would block its partition for ever. Records are
 handed on as bytes and decoded by our own code.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeAlias
@@ -15,7 +15,6 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import (
     FencedInstanceIdError,
     KafkaError,
-    KafkaTimeoutError,
     RetriableError,
 )
 from kafka.future import Future
@@ -37,10 +36,6 @@ METADATA_MAX_AGE = 30_000  # after this long a new topic or partition is noticed
 
 Consumer: TypeAlias = KafkaConsumer
 Commit: TypeAlias = Future
-Assignment = frozenset[TopicPartition]
-NOTHING_ASSIGNED: Assignment = frozenset()
-
-End = Mapping[TopicPartition, int]  # for each partition the offset after the last record to read
 
 
 @contextmanager
@@ -139,72 +134,6 @@ def idle(consumer: Consumer, timeout: float) -> None:
     consumer.pause(*consumer.assignment())
     rewind(consumer, poll(consumer, timeout))  # a rebalance may bring partitions not yet paused
     consumer.resume(*consumer.assignment())
-
-
-def lag(consumer: Consumer) -> int:
-    """How many offsets our partitions have that are not polled yet, as of their last fetch."""
-    return sum(
-        (consumer.highwater(partition) or 0) - (_position(consumer.position, partition))
-        for partition in consumer.assignment()
-        if consumer.highwater(partition) is not None
-    )
-
-
-def lost_to_retention(consumer: Consumer, before: Assignment) -> tuple[Assignment, int]:
-    """How many records retention deleted unread in the partitions that are ours since `before`.
-
-    That is from the group's committed offset to the earliest one kept: kafka-python goes on there
-    without a word. Returns today's assignment, to be given the next time, and that number.
-    """
-    assigned = frozenset(consumer.assignment())
-    lost = 0
-    try:
-        for partition, earliest in _earliest(consumer, assigned - before).items():
-            committed = consumer.committed(partition, timeout_ms=COMMIT_TIMEOUT)
-            if committed is not None and committed < earliest:
-                log.warning(
-                    "records were deleted unread by retention",
-                    records=earliest - committed,
-                    partition=f"{partition.topic}/{partition.partition}",
-                    first_offset=committed,
-                    last_offset=earliest - 1,
-                )
-                lost += earliest - committed
-    except KafkaError as error:
-        log.warning("can't tell whether retention deleted records unread", error=str(error))
-    return assigned, lost
-
-
-def _earliest(consumer: Consumer, partitions: Assignment) -> Mapping[TopicPartition, int]:
-    if not partitions:
-        return {}
-    earliest: Mapping[TopicPartition, int] = consumer.beginning_offsets(list(partitions))
-    return earliest
-
-
-def end(consumer: Consumer, topic: str) -> End:
-    """The end offsets of all partitions of `topic` as of now. Raises UnavailableError."""
-    partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
-    try:
-        offsets: End = consumer.end_offsets(partitions)
-    except KafkaError as error:
-        raise UnavailableError(f"Kafka does not tell the end of topic {topic}: {error}") from error
-    return offsets
-
-
-def reached(consumer: Consumer, end: End) -> bool:
-    """Whether the group has read every partition up to `end`: we ours, the others theirs."""
-    ours = end.keys() & consumer.assignment()
-    try:  # ours first: that asks nobody
-        return all(_position(consumer.position, p) >= end[p] for p in ours) and all(
-            _position(consumer.committed, p) >= end[p] for p in end.keys() - ours if end[p]
-        )
-    except KafkaTimeoutError:
-        return False
-
-
-def _position(ask: Callable[..., int | None], partition: TopicPartition) -> int:
-    return ask(partition, timeout_ms=COMMIT_TIMEOUT) or 0
 
 
 def _milliseconds(duration: timedelta) -> int:

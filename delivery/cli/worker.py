@@ -8,7 +8,7 @@ import typer
 
 from delivery import database, log, settings
 from delivery import worker as loop
-from delivery.broker import consumer
+from delivery.broker import consumer, offsets
 from delivery.errors import SettingsError
 from delivery.event import Contract
 from delivery.flood import Flood
@@ -37,7 +37,7 @@ def worker(
     contract = Contract(how.event_timezone, how.max_future_skew)
     with stop_on_signals() as stop, consumer.connected(kafka, how.batch_size) as member:
         _join(member, kafka.kafka_topic, stop, wait=not drain)
-        end = consumer.end(member, kafka.kafka_topic) if drain else None
+        end = offsets.end(member, kafka.kafka_topic) if drain else None
         loop.collect_garbage_rarely()
         structlog.get_logger().info(
             "consuming", topic=kafka.kafka_topic, group=kafka.kafka_group_id, drain=drain

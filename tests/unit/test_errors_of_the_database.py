@@ -4,7 +4,6 @@ import psycopg
 import pytest
 from psycopg.errors import lookup
 
-from delivery.database import translated_errors
 from delivery.errors import (
     ForbiddenError,
     NotMigratedError,
@@ -12,6 +11,7 @@ from delivery.errors import (
     RefusedError,
     UnavailableError,
 )
+from delivery.sqlstate import translated_errors
 
 
 @pytest.mark.parametrize(
