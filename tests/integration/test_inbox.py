@@ -513,14 +513,17 @@ def test_the_log_has_the_order_of_the_decisions_of_two_workers(
 # A worker's right
 
 
-@pytest.mark.parametrize(("right", "half", "whole"), [(2, "1s", "2s"), (45, "22500ms", "45s")])
+@pytest.mark.parametrize(
+    ("right", "half", "lock", "whole"),
+    [(2, "1s", "1s", "2s"), (45, "22500ms", "5s", "45s")],
+)
 def test_a_workers_session_ends_what_outlives_its_right(
-    database_url: str, right: int, half: str, whole: str
+    database_url: str, right: int, half: str, lock: str, whole: str
 ) -> None:
     session = Session(SecretStr(database_url), timedelta(seconds=right))
     limits = {
         "idle_in_transaction_session_timeout": half,
-        "lock_timeout": half,
+        "lock_timeout": lock,
         "statement_timeout": whole,
         "transaction_timeout": whole,
     }
