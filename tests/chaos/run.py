@@ -21,7 +21,7 @@ from processes import wait_until
 from publishers import Publishers
 from stream import Sent, stream
 
-RECORDS_FOR_A_FAULT = 1000
+RECORDS_FOR_A_FAULT = 500  # about 350 are published meanwhile; republished ones shape nothing
 WORKERS = 2
 SECONDS = 180.0  # for a command that reads the whole topic or the whole database
 
