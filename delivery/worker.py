@@ -94,10 +94,7 @@ class Worker:
 
 
 def collect_garbage_rarely() -> None:
-    """A batch makes thousands of short-lived tuples and no cycles: looking for cycles is waste.
-
-    Measured: 11 to 26 % more records a second.
-    """
+    """A batch makes thousands of short-lived tuples and no cycles: looking for cycles is waste."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
