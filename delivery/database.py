@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -14,7 +15,7 @@ from delivery.sqlstate import first_line, translated_errors
 
 Connection = psycopg.Connection[TupleRow]
 
-REVISION = "0001"  # the migration this code was written for
+REVISION = "0002"  # the migration this code was written for
 
 APPLICATION = "delivery worker"
 
@@ -31,19 +32,26 @@ def connect(url: SecretStr, application: str, autocommit: bool = True) -> Connec
     """
     try:
         connection = psycopg.connect(
-            url.get_secret_value(),
-            autocommit=True,
-            client_encoding="UTF8",
-            application_name=application,
-            connect_timeout=CONNECT_TIMEOUT,
-            tcp_user_timeout=SILENCE_TIMEOUT * 1000,
-            keepalives_idle=SILENCE_TIMEOUT,
+            url.get_secret_value(), autocommit=True, **options(application)
         )
         connection.execute("SET TIME ZONE 'UTC'")
     except psycopg.OperationalError as error:
         raise UnavailableError(f"PostgreSQL can't be reached: {first_line(error)}") from error
     connection.autocommit = autocommit
     return connection
+
+
+def options(application: str) -> dict[str, Any]:
+    """libpq's options for every connection of ours."""
+    return {
+        "client_encoding": "UTF8",
+        "application_name": application,
+        "connect_timeout": CONNECT_TIMEOUT,
+        "tcp_user_timeout": SILENCE_TIMEOUT * 1000,
+        "keepalives_idle": SILENCE_TIMEOUT,
+        "keepalives_interval": 3,
+        "keepalives_count": 3,
+    }
 
 
 @contextmanager

@@ -7,7 +7,7 @@ the batch that completes the row is written: Kafka keeps its records for a worke
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from delivery.errors import FloodError
 from delivery.event import Rejection
@@ -18,15 +18,20 @@ Rejected = tuple[Record, Rejection]
 
 @dataclass
 class Flood:
-    """How many records in a row were rejected lately. A `limit` of 0 lets any number pass."""
+    """How many records in a row were rejected lately. A `limit` of 0 lets any number pass.
+
+    `rejected` are those of the last batch that had any.
+    """
 
     limit: int = 0
     row: int = 0
+    rejected: Sequence[Rejected] = field(default_factory=list)
 
     def checked(self, batch: Iterable[Record], rejected: Sequence[Rejected]) -> int:
         """The row's length after `batch`. Raises FloodError where it reaches the limit within."""
         if not rejected:
             return 0
+        self.rejected = rejected
         places = {record.place for record, _ in rejected}
         row = self.row
         for record in batch:

@@ -13,7 +13,7 @@ other outcomes can't become wrong in between: a key stays in the inbox, and a de
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from delivery import dead_letters, rows
 from delivery.database import Connection, transaction
@@ -28,42 +28,92 @@ Tally = Counter[str]  # outcomes of a batch; also `duplicate`, `conflict`, `reje
 Arrival = tuple[Record, OrderCreated | Rejection]
 Settled = tuple[Tally, list[Rejected]]  # what became of the records, and the new dead letters
 
+# Records in a transaction, at most, where the database refuses rows. Finding them takes some
+# milliseconds for each, and a transaction must not outlive its worker's right to the partitions.
+FEW = 100
+
 # Whoever commits first settles a race, so that each attempt finds more of the others' work done.
 ATTEMPTS = 20
 
 
+def _nothing() -> None:
+    """What there is to do where nobody said what."""
+
+
 def process(
-    connection: Connection, contract: Contract, batch: Sequence[Record], flood: Flood | None = None
+    connection: Connection,
+    contract: Contract,
+    batch: Sequence[Record],
+    flood: Flood | None = None,
+    on_race: Callable[[], None] = _nothing,
 ) -> Tally:
-    """Accounts for each record of `batch`, in its order, in one transaction.
+    """Decodes and settles the records of `batch`: see `settle`."""
+    return settle(connection, decoded(contract, batch), flood, on_race)
+
+
+def decoded(contract: Contract, batch: Sequence[Record]) -> list[Arrival]:
+    """Each record with the event that it holds, or with why it holds none. Pure."""
+    return [(record, decode(contract, record.value, record.time)) for record in batch]
+
+
+def settle(
+    connection: Connection,
+    arrivals: Sequence[Arrival],
+    flood: Flood | None = None,
+    on_race: Callable[[], None] = _nothing,
+    meanwhile: Callable[[], None] = _nothing,
+) -> Tally:
+    """Accounts for each of `arrivals`, in their order, in one transaction.
 
     When this returns, the transaction is committed, and the offsets may be. When it raises,
     nothing is written: UnavailableError (try again later), FloodError, NotMigratedError,
-    ForbiddenError, RaceError after too many attempts, or a bug's error.
+    ForbiddenError, RaceError after too many attempts, or a bug's error. Only where the database
+    refuses a row are there several transactions, of which the first may be committed then: the
+    inbox will recognise their records.
+
+    `on_race` is called each time the batch is to be decided again, `meanwhile` each time that we
+    would only wait for PostgreSQL; it must not raise.
     """
     flood = flood or Flood()
-    arrivals: list[Arrival] = [
-        (record, decode(contract, record.value, record.time)) for record in batch
-    ]
-    settle = _settle
+    attempt = _attempt
     for _ in range(ATTEMPTS):
         try:
             with transaction(connection):
-                tally, rejected = settle(connection, arrivals)
-                row = flood.checked(batch, rejected)
+                tally, rejected = attempt(connection, arrivals, meanwhile)
+                row = flood.checked((record for record, _ in arrivals), rejected)
             flood.row = row
             return tally
         except RaceError as error:
             race = error
+            on_race()
         except RefusedError:
-            settle = _settle_by_halves
+            if len(arrivals) > FEW:
+                return _settle_few_by_few(connection, arrivals, flood, on_race, meanwhile)
+            attempt = _attempt_by_halves
     raise RaceError(
-        f"the batch from {'/'.join(map(str, batch[0].place))} on was decided {ATTEMPTS} times, and "
-        f"each time somebody wrote in between ({race}): run `delivery verify`"
+        f"the batch from {'/'.join(map(str, arrivals[0][0].place))} on was decided {ATTEMPTS} "
+        f"times, and each time somebody wrote in between ({race}): run `delivery verify`"
     )
 
 
-def _settle(connection: Connection, arrivals: Sequence[Arrival]) -> Settled:
+def _settle_few_by_few(
+    connection: Connection,
+    arrivals: Sequence[Arrival],
+    flood: Flood,
+    on_race: Callable[[], None],
+    meanwhile: Callable[[], None],
+) -> Tally:
+    """As `settle`, in several transactions. Where one fails, those before it stay committed."""
+    tally: Tally = Counter()
+    for first in range(0, len(arrivals), FEW):
+        few = arrivals[first : first + FEW]
+        tally += settle(connection, few, flood, on_race, meanwhile)
+    return tally
+
+
+def _attempt(
+    connection: Connection, arrivals: Sequence[Arrival], meanwhile: Callable[[], None]
+) -> Settled:
     """Read, decide, write. Runs inside a transaction and commits nothing."""
     letters = dead_letters.at(connection, [record for record, _ in arrivals])
     events = [(record, event) for record, event in arrivals if isinstance(event, OrderCreated)]
@@ -74,7 +124,7 @@ def _settle(connection: Connection, arrivals: Sequence[Arrival]) -> Settled:
     state = rows.read(connection, [event for _, event in events])
     consumed_at = rows.moment(connection)
     decision = decide(state, events)
-    conflicts = rows.write(connection, decision, consumed_at)
+    conflicts = rows.write(connection, decision, consumed_at, meanwhile)
     dead_letters.insert(connection, rejected, consumed_at)
     if letters:
         replayed = [record.place for record, _ in events if _is_open(letters.get(record.place))]
@@ -82,21 +132,23 @@ def _settle(connection: Connection, arrivals: Sequence[Arrival]) -> Settled:
     return _tally(decision, conflicts, len(rejected), len(arrivals)), rejected
 
 
-def _settle_by_halves(connection: Connection, arrivals: Sequence[Arrival]) -> Settled:
-    """As `_settle`, where the database refuses some rows: each becomes a dead letter.
+def _attempt_by_halves(
+    connection: Connection, arrivals: Sequence[Arrival], meanwhile: Callable[[], None]
+) -> Settled:
+    """As `_attempt`, where the database refuses some rows: each becomes a dead letter.
 
     Halves are tried in order of arrival, each in a savepoint, so that the neighbours of a refused
     row have the outcomes they would have without it.
     """
     try:
         with transaction(connection):
-            return _settle(connection, arrivals)
+            return _attempt(connection, arrivals, meanwhile)
     except RefusedError as error:
         if len(arrivals) == 1:
-            return _settle(connection, [_refused(arrivals[0], error)])
+            return _attempt(connection, [_refused(arrivals[0], error)], meanwhile)
     middle = len(arrivals) // 2
-    tally, rejected = _settle_by_halves(connection, arrivals[:middle])
-    more, also_rejected = _settle_by_halves(connection, arrivals[middle:])
+    tally, rejected = _attempt_by_halves(connection, arrivals[:middle], meanwhile)
+    more, also_rejected = _attempt_by_halves(connection, arrivals[middle:], meanwhile)
     return tally + more, rejected + also_rejected
 
 

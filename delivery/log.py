@@ -2,25 +2,52 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 
 import structlog
 
+from delivery.record import Record, spans
+
 
 def configure(level: str) -> None:
-    """Logs of `level` and above. kafka-python's own are shown only at debug."""
-    to_people = sys.stderr.isatty()
+    """Logs of `level` and above. What libraries say has the same form: their warnings, or at debug
+    also what they do.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    render: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    if sys.stderr.isatty():
+        render = structlog.dev.ConsoleRenderer()
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer() if to_people else structlog.processors.JSONRenderer(),
-        ],
+        processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    # What kafka-python says of its connections we say ourselves, in one line, where it matters.
-    logging.getLogger("kafka").setLevel(logging.DEBUG if level == "DEBUG" else logging.CRITICAL)
-    if level == "DEBUG":
-        logging.basicConfig(stream=sys.stderr, level=logging.INFO)
+    _take_over_libraries(shared, render)
+    logging.getLogger().setLevel(logging.INFO if level == "DEBUG" else logging.WARNING)
+    # What kafka-python says of its connections we say ourselves, in one line, where it matters. At
+    # its own debug level it logs whole requests and responses: passwords and records.
+    logging.getLogger("kafka").setLevel(logging.INFO if level == "DEBUG" else logging.CRITICAL)
+
+
+def _take_over_libraries(
+    shared: list[structlog.typing.Processor], render: structlog.typing.Processor
+) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    processors = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, render]
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(processors=processors, foreign_pre_chain=shared)
+    )
+    logging.basicConfig(handlers=[handler])
+
+
+def places(records: Sequence[Record]) -> list[str]:
+    """Where the records lie, for a log's line: topic/partition/first offset-last offset."""
+    return [
+        f"{topic}/{partition}/{first}-{last}"
+        for (topic, partition), (first, last) in spans(records).items()
+    ]

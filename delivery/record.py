@@ -1,9 +1,12 @@
 """A Kafka record as the rest of the code sees it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
+Partition = tuple[str, int]  # topic, partition
 Place = tuple[str, int, int]  # topic, partition, offset
 Header = tuple[str, bytes | None]
 
@@ -41,11 +44,14 @@ def record_time(milliseconds: int) -> datetime | None:
         return None
 
 
-def spans(records: Sequence[Record]) -> dict[tuple[str, int], tuple[int, int]]:
+def spans(records: Iterable[Record]) -> dict[Partition, tuple[int, int]]:
     """For each topic and partition its first and its last offset.
 
     The records of a partition must be in the order of their offsets.
     """
-    last = {record[:2]: record.offset for record in records}
-    first = {record[:2]: record.offset for record in reversed(records)}
-    return {partition: (first[partition], last[partition]) for partition in first}
+    spans: dict[Partition, tuple[int, int]] = {}
+    for partition, group in groupby(records, key=itemgetter(0, 1)):
+        offsets = [record.offset for record in group]
+        first, _ = spans.get(partition, (offsets[0], None))
+        spans[partition] = first, offsets[-1]
+    return spans

@@ -6,7 +6,7 @@ are sorted by key: two workers that write the same keys then wait for each other
 and can't deadlock.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +15,11 @@ from delivery.decide import Change, Decision, Delivery, Duplicate, Entry, Logged
 from delivery.errors import RaceError
 from delivery.event import OrderCreated
 
-# Only orders that have a delivery come back: of all others there is nothing to know. New orders
-# mostly have the highest ids, and above the highest known one nothing is looked up. It is one
+# New orders mostly have the highest ids, and above the highest known one nothing is looked up. What
+# is written there in between is no other race than any: the primary keys catch it.
+_HIGHEST = "SELECT max(order_id) FROM deliveries"
+
+# Only orders that have a delivery come back: of all others there is nothing to know. It is one
 # statement and so one snapshot: deliveries and inbox are seen as of the same moment.
 _READ = """
 SELECT e.order_id, e.event_time, d.event_time, d.status,
@@ -24,7 +27,6 @@ SELECT e.order_id, e.event_time, d.event_time, d.status,
 FROM unnest(%b::bigint[], %b::timestamptz[]) AS e (order_id, event_time)
 JOIN deliveries d ON d.order_id = e.order_id
 LEFT JOIN processed_events p ON p.order_id = e.order_id AND p.event_time = e.event_time
-WHERE e.order_id <= (SELECT max(order_id) FROM deliveries)
 """
 
 _COPY_ENTRIES = """
@@ -73,9 +75,12 @@ RETURNING payload_differs
 def read(connection: Connection, events: Sequence[OrderCreated]) -> State:
     """What the database knows of the events' orders, as of one snapshot."""
     state = State()
-    keys = ([event.order_id for event in events], [event.event_time for event in events])
+    ((highest,),) = connection.execute(_HIGHEST)
+    keys = [(e.order_id, e.event_time) for e in events if e.order_id <= (highest or 0)]
+    if not keys:
+        return state
     for order_id, event_time, shaped_at, status, *place, payload in connection.execute(
-        _READ, keys, prepare=True
+        _READ, _columns(keys), prepare=True
     ):
         state.deliveries[order_id] = Delivery(shaped_at, status)
         if payload is not None:
@@ -96,32 +101,43 @@ def moment(connection: Connection) -> datetime:
     return now
 
 
-def write(connection: Connection, decision: Decision, consumed_at: datetime) -> list[bool]:
+def write(
+    connection: Connection,
+    decision: Decision,
+    consumed_at: datetime,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> list[bool]:
     """Writes the rows of `decision`. Returns of each new duplicate whether it is a conflict.
 
+    `meanwhile` is called once or twice, each time while PostgreSQL works and we would wait for it.
     Raises RaceError if a delivery is no longer as it was read; the unique constraints raise it too.
     """
-    _insert_entries(connection, decision.entries, consumed_at)
-    _insert_deliveries(connection, decision.created)
+    _insert_entries(connection, decision.entries, consumed_at, meanwhile)
+    _insert_deliveries(connection, decision.created, meanwhile)
     _update_deliveries(connection, decision.changed)
     return _insert_duplicates(connection, decision.duplicates, consumed_at)
 
 
 def _insert_entries(
-    connection: Connection, entries: Sequence[Entry], consumed_at: datetime
+    connection: Connection,
+    entries: Sequence[Entry],
+    consumed_at: datetime,
+    meanwhile: Callable[[], None],
 ) -> None:
     rows = [
         (event.order_id, event.event_time, outcome, event.payload, *record[:4], consumed_at)
         for record, event, outcome in entries
     ]
     rows.sort()  # no two have the same key, so that nothing after it is compared
-    _copy(connection, _COPY_ENTRIES, _ENTRY_TYPES, rows)
+    _copy(connection, _COPY_ENTRIES, _ENTRY_TYPES, rows, meanwhile)
 
 
-def _insert_deliveries(connection: Connection, created: dict[int, OrderCreated]) -> None:
+def _insert_deliveries(
+    connection: Connection, created: dict[int, OrderCreated], meanwhile: Callable[[], None]
+) -> None:
     rows = [event[:9] for event in created.values()]
     rows.sort()
-    _copy(connection, _COPY_DELIVERIES, _DELIVERY_TYPES, rows)
+    _copy(connection, _COPY_DELIVERIES, _DELIVERY_TYPES, rows, meanwhile)
 
 
 def _update_deliveries(connection: Connection, changed: dict[int, Change]) -> None:
@@ -147,7 +163,11 @@ def _insert_duplicates(
 
 
 def _copy(
-    connection: Connection, statement: str, types: Sequence[str], rows: Iterable[Sequence[Any]]
+    connection: Connection,
+    statement: str,
+    types: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    meanwhile: Callable[[], None],
 ) -> None:
     if not rows:
         return
@@ -155,6 +175,7 @@ def _copy(
         copy.set_types(types)
         for row in rows:
             copy.write_row(row)
+        meanwhile()  # PostgreSQL has the rows by now, and takes longer than we took to send them
 
 
 def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

@@ -75,6 +75,12 @@ def _between_a_second_and_half_an_hour(value: timedelta) -> timedelta:
     return value
 
 
+def _between_an_hour_and_a_year(value: timedelta) -> timedelta:
+    if not timedelta(hours=1) <= value <= timedelta(days=366):
+        raise ValueError("must be between an hour and a year, such as P7D")
+    return value
+
+
 def _not_negative(value: timedelta) -> timedelta:
     if value < timedelta(0):
         raise ValueError("must not be negative")
@@ -102,6 +108,8 @@ PostgresqlUrl = Annotated[SecretStr, AfterValidator(_postgresql_url)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 SessionTimeout = Annotated[Duration, AfterValidator(_between_a_second_and_half_an_hour)]
 Skew = Annotated[Duration, AfterValidator(_not_negative)]
+WebTimeout = Annotated[Duration, AfterValidator(_between_a_second_and_half_an_hour)]
+Horizon = Annotated[Duration, AfterValidator(_between_an_hour_and_a_year)]
 Zone = Annotated[tzinfo, BeforeValidator(_zone)]
 BootstrapServers = Annotated[str, AfterValidator(_bootstrap_servers)]
 TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
@@ -178,6 +186,40 @@ class WorkerSettings(BaseSettings):
     log_level: Level = "INFO"
 
 
+class MonitoringSettings(BaseSettings):
+    """Where a worker tells its metrics and its health: nowhere, unless a port is set."""
+
+    model_config = _CONFIG
+
+    metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    metrics_host: Annotated[str, Field(min_length=1)] = "0.0.0.0"  # noqa: S104  # for probes
+
+
+class WebSettings(BaseSettings):
+    """Where `delivery serve` listens, what it reads and what it shows."""
+
+    model_config = _CONFIG
+
+    web_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    web_port: Annotated[int, Field(ge=0, le=65535)] = 8080  # 0: one that is free
+    web_database_url: PostgresqlUrl | None = None  # meant for a role that may only read
+    database_url: PostgresqlUrl | None = None
+    web_pool_size: Annotated[int, Field(ge=1, le=100)] = 4
+    web_statement_timeout: WebTimeout = timedelta(seconds=5)
+    web_show_personal_data: bool = False
+    web_activity_horizon: Horizon = timedelta(days=7)  # so far back minutes are counted
+    kafka_bootstrap_servers: BootstrapServers | None = None  # with it the lag is told
+    log_level: Level = "INFO"
+
+    @property
+    def reader_url(self) -> SecretStr:
+        """The database to read: DELIVERY_WEB_DATABASE_URL, or else DELIVERY_DATABASE_URL."""
+        url = self.web_database_url or self.database_url
+        if url is None:
+            raise SettingsError(f"{_DATABASE_URL} is not set: {_HINTS[_DATABASE_URL]}")
+        return url
+
+
 Loaded = TypeVar("Loaded", bound=BaseSettings)
 
 
@@ -215,8 +257,10 @@ def _message(error: ErrorDetails) -> str:
     return f"{name} {message[0].lower()}{message[1:]}"
 
 
+_DATABASE_URL = "DELIVERY_DATABASE_URL"
+
 _HINTS = {
-    "DELIVERY_DATABASE_URL": "the PostgreSQL to use, such as postgresql://user:password@host:5432/"
+    _DATABASE_URL: "the PostgreSQL to use, such as postgresql://user:password@host:5432/"
     "database (`delivery dev` starts one and prints its URL)",
     "DELIVERY_KAFKA_BOOTSTRAP_SERVERS": "the Kafka to use, such as host:9092 "
     "(`delivery dev` starts one and prints its address)",

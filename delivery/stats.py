@@ -12,6 +12,19 @@ _OUTCOMES = """
 SELECT outcome, count(*), min(consumed_at), max(consumed_at) FROM event_history GROUP BY outcome
 """
 
+# A dead letter counts when it arrived, whatever became of it since: a minute that is over stays.
+_BY_MINUTE = """
+SELECT date_trunc('minute', consumed_at), outcome, count(*)
+FROM processed_events WHERE consumed_at >= %(since)s AND consumed_at < %(until)s GROUP BY 1, 2
+UNION ALL
+SELECT date_trunc('minute', consumed_at),
+       CASE WHEN payload_differs THEN 'conflict' ELSE 'duplicate' END, count(*)
+FROM duplicate_events WHERE consumed_at >= %(since)s AND consumed_at < %(until)s GROUP BY 1, 2
+UNION ALL
+SELECT date_trunc('minute', consumed_at), 'rejected', count(*)
+FROM dead_letters WHERE consumed_at >= %(since)s AND consumed_at < %(until)s GROUP BY 1
+"""
+
 _DELIVERIES = "SELECT status, count(*) FROM deliveries GROUP BY status"
 
 _OPEN_DEAD_LETTERS = """
@@ -41,6 +54,21 @@ class Stats:
     last_consumed_at: datetime | None
 
 
+def by_minute(
+    connection: Connection, since: datetime, until: datetime
+) -> list[tuple[datetime, str, int]]:
+    """How many records arrived in which minute with which outcome, where there are any.
+
+    A dead letter that was replayed counts twice: when it was rejected, and as what it became.
+    """
+    return connection.execute(_BY_MINUTE, {"since": since, "until": until}).fetchall()
+
+
+def deliveries(connection: Connection) -> dict[str, int]:
+    """How many deliveries have which status. It reads all of them."""
+    return dict.fromkeys(STATUSES, 0) | dict(connection.execute(_DELIVERIES).fetchall())
+
+
 def count(connection: Connection) -> Stats:
     """Counts in the caller's transaction, which has to see one moment: see `history.reading`.
 
@@ -51,7 +79,7 @@ def count(connection: Connection) -> Stats:
     letters.update(connection.execute(_OPEN_DEAD_LETTERS).fetchall())
     return Stats(
         outcomes=dict.fromkeys(map(str, Outcome), 0) | {outcome: n for outcome, n, *_ in log},
-        deliveries=dict.fromkeys(STATUSES, 0) | dict(connection.execute(_DELIVERIES).fetchall()),
+        deliveries=deliveries(connection),
         dead_letters=DeadLetters(sum(letters.values()), letters),
         first_consumed_at=min((first for *_, first, _ in log), default=None),
         last_consumed_at=max((last for *_, last in log), default=None),

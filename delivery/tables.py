@@ -73,7 +73,13 @@ processed_events = Table(
     Column("consumed_at", Time, nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("order_id", "event_time"),
     CheckConstraint(_one_of("outcome", OUTCOMES), name="outcome"),
-    Index(None, "consumed_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
+    Index(None, "consumed_at"),
+    Index(
+        "ix_processed_events_rare",
+        "outcome",
+        "consumed_at",
+        postgresql_where=text("outcome <> 'created'"),
+    ),
     Index(
         None,
         "record_topic",
@@ -120,7 +126,8 @@ duplicate_events = Table(
         "payload_differs = (payload IS NOT NULL)", name="payload_kept_where_it_differs"
     ),
     Index(None, "order_id"),
-    Index(None, "consumed_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
+    Index(None, "consumed_at"),
+    Index("ix_duplicate_events_conflicts", "consumed_at", postgresql_where=text("payload_differs")),
 )
 
 # One row for each record that could not be processed, with its bytes.
@@ -145,6 +152,7 @@ dead_letters = Table(
     CheckConstraint(_one_of("resolution", RESOLUTIONS), name="resolution"),
     CheckConstraint("(resolved_at IS NULL) = (resolution IS NULL)", name="resolved"),
     Index(None, "order_id"),
-    Index(None, "consumed_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
+    Index(None, "consumed_at"),
+    Index(None, "reason", "dead_letter_id"),
     Index("ix_dead_letters_unresolved", "reason", postgresql_where=text("resolved_at IS NULL")),
 )

@@ -5,7 +5,7 @@ handed on as bytes and decoded by our own code.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeAlias
@@ -100,11 +100,14 @@ def commit(consumer: Consumer, batch: Sequence[Record]) -> Commit:
     """Sends off the commit of the offsets after `batch`, whose database transaction is committed.
 
     It does not wait for Kafka's answer: an offset that could not be committed costs a redelivery,
-    which the inbox recognises.
+    which the inbox recognises. Partitions that went to another worker in the meantime are left
+    out: Kafka would take the offset, and so put back the other's.
     """
+    assigned = consumer.assignment()
     after = {
         TopicPartition(*partition): OffsetAndMetadata(last + 1, "", -1)
         for partition, (_, last) in spans(batch).items()
+        if partition in assigned
     }
     return consumer.commit_async(after, callback=_say_a_failure)
 
@@ -116,9 +119,13 @@ def wait_for(commit: Commit) -> None:
         time.sleep(0.005)  # kafka-python's own thread takes the answer
 
 
-def _say_a_failure(_offsets: object, answer: object) -> None:
+def _say_a_failure(offsets: Mapping[TopicPartition, OffsetAndMetadata], answer: object) -> None:
     if isinstance(answer, Exception):
-        log.warning("offsets not committed, the records will be redelivered", error=str(answer))
+        log.warning(
+            "offsets not committed, the records will be redelivered",
+            at=[f"{p.topic}/{p.partition}/{after.offset}" for p, after in offsets.items()],
+            error=str(answer),
+        )
 
 
 def rewind(consumer: Consumer, batch: Sequence[Record]) -> None:

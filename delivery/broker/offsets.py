@@ -8,6 +8,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 
 from delivery.broker.consumer import Consumer
 from delivery.errors import UnavailableError
+from delivery.record import Partition
 
 log = structlog.get_logger()
 
@@ -19,13 +20,18 @@ NOTHING_ASSIGNED: Assignment = frozenset()
 End = Mapping[TopicPartition, int]  # for each partition the offset after the last record to read
 
 
-def lag(consumer: Consumer) -> int:
-    """How many offsets our partitions have that are not polled yet, as of their last fetch."""
-    return sum(
-        (consumer.highwater(partition) or 0) - (_position(consumer.position, partition))
-        for partition in consumer.assignment()
-        if consumer.highwater(partition) is not None
-    )
+def lags(consumer: Consumer) -> dict[Partition, int]:
+    """How many offsets each of our partitions has that are not polled yet, as of its last fetch.
+
+    A partition that was not fetched from yet is left out.
+    """
+    # Not by `consumer.position`: it looks at all partitions for each one, and may ask the broker.
+    assigned = consumer._subscription.assignment.copy()
+    return {
+        (partition.topic, partition.partition): max(0, state.highwater - state.position.offset)
+        for partition, state in assigned.items()
+        if state.highwater is not None and state.position is not None
+    }
 
 
 def lost_to_retention(consumer: Consumer, before: Assignment) -> tuple[Assignment, int]:
@@ -56,7 +62,9 @@ def lost_to_retention(consumer: Consumer, before: Assignment) -> tuple[Assignmen
 def _earliest(consumer: Consumer, partitions: Assignment) -> Mapping[TopicPartition, int]:
     if not partitions:
         return {}
-    earliest: Mapping[TopicPartition, int] = consumer.beginning_offsets(list(partitions))
+    earliest: Mapping[TopicPartition, int] = consumer.beginning_offsets(
+        list(partitions), timeout_ms=TIMEOUT
+    )
     return earliest
 
 

@@ -4,10 +4,11 @@ import logging
 import os
 import sys
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
-from delivery import errors
+from delivery import __version__, errors
 from delivery.embedded.unavailable import EmbeddedUnavailableError
 
 DONE, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
@@ -31,6 +32,7 @@ COMMANDS = (
     "dead-letters",
     "stats",
     "verify",
+    "serve",
     "migrate",
     "publish",
     "schema",
@@ -86,7 +88,7 @@ def _app(asked: str) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    app.callback()(_no_options)
+    app.callback()(_options)
     for name in [asked] if asked in COMMANDS else COMMANDS:
         attribute = name.replace("-", "_")
         command = getattr(import_module(f"delivery.cli.{attribute}"), attribute)
@@ -97,7 +99,20 @@ def _app(asked: str) -> typer.Typer:
     return app
 
 
-def _no_options() -> None:
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"delivery {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_tell_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
     """Makes typer expect a command's name, also where only one command is imported."""
 
 

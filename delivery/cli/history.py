@@ -1,14 +1,13 @@
 """`delivery history`"""
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
+from delivery import asked, settings
 from delivery import history as log
-from delivery import settings
 from delivery.cli import output
 from delivery.database import Connection
 from delivery.history import Outcome, Wanted
@@ -27,24 +26,12 @@ TABLE = (
 )
 TABLE_LIMIT = 100
 
-_AGO = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-_PLACE = re.compile(r"([a-zA-Z0-9._-]{1,249})/(\d{1,10})/(\d{1,19})", re.ASCII)
-_LAST_PARTITION, _LAST_OFFSET = 2**31 - 1, 2**63 - 1
-
 
 def _moment(text: str) -> datetime:
     try:
-        if ago := _AGO.fullmatch(text):
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        time = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        raise typer.BadParameter(
-            f"{text!r} is neither a time such as 2026-11-23T10:00+09:00 nor a duration before now "
-            "such as 15m, 2h or 7d"
-        ) from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+        return asked.moment(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -53,13 +40,10 @@ class _Record:
 
 
 def _record(text: str) -> _Record:
-    if parts := _PLACE.fullmatch(text):
-        place = parts[1], int(parts[2]), int(parts[3])
-        if place[1] <= _LAST_PARTITION and place[2] <= _LAST_OFFSET:
-            return _Record(place)
-    raise typer.BadParameter(
-        f"{text!r} is not TOPIC/PARTITION/OFFSET such as OrderCreateEvent/0/1234"
-    )
+    try:
+        return _Record(asked.place(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def history(

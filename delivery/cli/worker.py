@@ -6,12 +6,13 @@ from typing import Annotated
 import structlog
 import typer
 
-from delivery import database, log, settings
+from delivery import database, log, monitoring, settings
 from delivery import worker as loop
 from delivery.broker import consumer, offsets
 from delivery.errors import SettingsError
 from delivery.event import Contract
 from delivery.flood import Flood
+from delivery.monitoring.meter import Meter
 from delivery.signals import Stop, stop_on_signals
 
 TOPIC_EVERY = 5.0  # seconds between two looks for a topic that is not there yet
@@ -27,7 +28,12 @@ def worker(
     Then fetching stops, the batch in hand is finished and its offsets are committed. Run as many
     as the topic has partitions.
     """
-    settings.check(settings.DatabaseSettings, settings.KafkaSettings, settings.WorkerSettings)
+    settings.check(
+        settings.DatabaseSettings,
+        settings.KafkaSettings,
+        settings.WorkerSettings,
+        settings.MonitoringSettings,
+    )
     kafka = settings.load(settings.KafkaSettings)
     how = settings.load(settings.WorkerSettings)
     url = settings.load(settings.DatabaseSettings).database_url
@@ -36,19 +42,20 @@ def worker(
     database.require_migrated(session.connection())
     contract = Contract(how.event_timezone, how.max_future_skew)
     with stop_on_signals() as stop, consumer.connected(kafka, how.batch_size) as member:
-        _join(member, kafka.kafka_topic, stop, wait=not drain)
+        meter = monitoring.watched(settings.load(settings.MonitoringSettings), url, member)
+        _join(member, kafka.kafka_topic, stop, meter, wait=not drain)
         end = offsets.end(member, kafka.kafka_topic) if drain else None
         loop.collect_garbage_rarely()
         structlog.get_logger().info(
             "consuming", topic=kafka.kafka_topic, group=kafka.kafka_group_id, drain=drain
         )
         flood = Flood(how.max_rejected_in_a_row)
-        totals = loop.Worker(member, session, contract, flood).run(stop, end)
+        totals = loop.Worker(member, session, contract, flood, meter).run(stop, end)
     session.drop()
     structlog.get_logger().info("stopped", **totals)
 
 
-def _join(member: consumer.Consumer, topic: str, stop: Stop, wait: bool) -> None:
+def _join(member: consumer.Consumer, topic: str, stop: Stop, meter: Meter, wait: bool) -> None:
     """Joins the group as soon as there is the topic. Raises SettingsError where it can't `wait`."""
     while not stop.requested and not consumer.join(member, topic):
         missing = f"Kafka has no topic {topic}: check DELIVERY_KAFKA_TOPIC, or publish to it first"
@@ -57,4 +64,5 @@ def _join(member: consumer.Consumer, topic: str, stop: Stop, wait: bool) -> None
         structlog.get_logger().warning(missing, seconds=TOPIC_EVERY)
         deadline = time.monotonic() + TOPIC_EVERY
         while not stop.requested and time.monotonic() < deadline:
+            meter.turn()
             time.sleep(0.1)

@@ -14,7 +14,9 @@ from stream import Sent
 from tables import accounted
 
 from delivery.database import Connection
+from delivery.embedded import postgres
 from delivery.embedded.kafka import KafkaServer
+from delivery.embedded.postgres import PostgresServer
 
 
 @dataclass
@@ -118,3 +120,18 @@ def make_service(
 def service(make_service: Callable[[int], Service]) -> Service:
     """A service whose topic has one partition."""
     return make_service(1)
+
+
+@pytest.fixture
+def own_postgres(tmp_path: Path) -> Iterator[Callable[[], PostgresServer]]:
+    """Starts a server of the test's own, again and again on the same folder and port."""
+    running: list[PostgresServer] = []
+
+    def start() -> PostgresServer:
+        port = running[0].port if running else None
+        running.append(postgres.start(tmp_path / "own", port, {"fsync": "off"}))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.stop()

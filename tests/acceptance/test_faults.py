@@ -3,8 +3,7 @@
 import os
 import random
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from conftest import Service
@@ -20,7 +19,6 @@ from tables import (
 )
 
 from delivery import database, migrations
-from delivery.embedded import postgres
 from delivery.embedded.postgres import PostgresServer
 
 Contents = Callable[[], dict[str, list[str]]]
@@ -171,21 +169,6 @@ def is_stopped(process: Process) -> bool:
 
 
 # A database that goes away
-
-
-@pytest.fixture
-def own_postgres(tmp_path: Path) -> Iterator[Callable[[], PostgresServer]]:
-    """Starts a server of the test's own, again and again on the same folder and port."""
-    running: list[PostgresServer] = []
-
-    def start() -> PostgresServer:
-        port = running[0].port if running else None
-        running.append(postgres.start(tmp_path / "own", port, {"fsync": "off"}))
-        return running[-1]
-
-    yield start
-    for server in running:
-        server.stop()
 
 
 def test_a_worker_outlives_its_database_and_goes_on_when_it_is_back(

@@ -1,15 +1,22 @@
 """The schema as the migrations build it."""
 
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import psycopg
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pydantic import SecretStr
 
 from delivery import database, migrations, tables
 from delivery.database import Connection
+from delivery.errors import UnavailableError
 
 LOG = "processed_events"
 
@@ -38,6 +45,44 @@ def test_a_downgrade_leaves_nothing_behind_and_can_be_upgraded_again(database_ur
         ).fetchall()
     assert {name for (name,) in left} == {"alembic_version", "alembic_version_pkc"}
     assert migrations.upgrade(SecretStr(database_url)) == ("none", database.REVISION)
+
+
+def test_rows_of_an_older_schema_stay_as_they_are(empty_database_url: str) -> None:
+    url = SecretStr(empty_database_url)
+    _migrate(url, command.upgrade, "0001")
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        _insert(connection, "2026-11-01T00:00:00Z")
+        _insert(connection, "1999-11-01T00:00:00Z")
+        before = connection.execute(f"SELECT xmin, * FROM {LOG}").fetchall()
+        assert migrations.upgrade(url) == ("0001", database.REVISION)
+        assert connection.execute(f"SELECT xmin, * FROM {LOG}").fetchall() == before
+        assert _kinds_of_index(connection) == {"btree"}
+        _migrate(url, command.downgrade, "0001")
+        assert connection.execute(f"SELECT xmin, * FROM {LOG}").fetchall() == before
+        assert _kinds_of_index(connection) == {"brin"}
+
+
+def test_indexes_built_beforehand_beside_the_workers_are_used(empty_database_url: str) -> None:
+    url = SecretStr(empty_database_url)
+    _migrate(url, command.upgrade, "0001")
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        before = _built_as_documented(connection)
+        migrations.upgrade(url)
+        after = connection.execute(_BTREES).fetchall()
+    assert before
+    assert set(before) == set(after)
+
+
+def test_a_migration_gives_up_where_a_long_query_holds_the_log(
+    empty_database_url: str,
+) -> None:
+    url = SecretStr(empty_database_url)
+    _migrate(url, command.upgrade, "0001")
+    with psycopg.connect(empty_database_url) as connection:
+        connection.execute(f"SELECT FROM {LOG}")
+        with pytest.raises(UnavailableError, match="55P03"):
+            migrations.upgrade(url)
+    assert migrations.upgrade(url) == ("0001", database.REVISION)
 
 
 def test_migrating_twice_does_nothing_the_second_time(empty_database_url: str) -> None:
@@ -90,9 +135,42 @@ def test_a_new_partition_refuses_changes_too(connection: Connection) -> None:
         connection.execute(f"TRUNCATE {name}")
 
 
-def _insert(connection: Connection, event_time: str) -> None:
+def _insert(connection: psycopg.Connection[Any], event_time: str) -> None:
     connection.execute(
         f"INSERT INTO {LOG} (order_id, event_time, outcome, payload, record_topic, "
         "record_partition, record_offset) VALUES (1, %s, 'created', '{}', 't', 0, 0)",
         (event_time,),
     )
+
+
+def _migrate(url: SecretStr, way: Callable[[Config, str], None], revision: str) -> None:
+    with migrations.engine(url).connect() as connection:
+        way(migrations.config(connection), revision)
+
+
+def _kinds_of_index(connection: psycopg.Connection[Any]) -> set[str]:
+    """Those on `consumed_at` alone of the log and all its partitions."""
+    found = connection.execute(
+        "SELECT DISTINCT amname FROM pg_indexes JOIN pg_class ON relname = indexname "
+        "JOIN pg_am ON pg_am.oid = relam "
+        f"WHERE tablename LIKE '{LOG}%' AND indexdef LIKE '%(consumed_at)%'"
+    )
+    return {kind for (kind,) in found}
+
+
+_BTREES = f"""
+SELECT relid::regclass::text, indexrelid FROM pg_index
+JOIN pg_partition_tree('{LOG}') ON relid = indrelid AND isleaf
+WHERE pg_get_indexdef(indexrelid) LIKE '%btree%consumed_at)%'
+"""
+
+
+def _built_as_documented(connection: psycopg.Connection[Any]) -> list[Any]:
+    """Runs the statements that the migration's docstring has psql print."""
+    script = Path(migrations.__file__).parent.parent / "alembic/versions/0002_newest_first.py"
+    told = re.search(r"SELECT format\(.*?isleaf", script.read_text(), re.DOTALL)
+    assert told
+    for statements in connection.execute(told[0]).fetchall():
+        for statement in statements:
+            connection.execute(statement)
+    return connection.execute(_BTREES).fetchall()

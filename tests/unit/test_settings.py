@@ -9,13 +9,24 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from delivery.errors import SettingsError
-from delivery.settings import DatabaseSettings, KafkaSettings, WorkerSettings, load
+from delivery.settings import (
+    DatabaseSettings,
+    KafkaSettings,
+    MonitoringSettings,
+    WorkerSettings,
+    load,
+)
 
 SECRET = "s3cr3t-of-the-test"
 URL = "postgresql://worker:password@db:5432/orders"
 THIS_FILE = __file__  # a file that can be read
 
-SETTINGS: list[type[BaseSettings]] = [DatabaseSettings, KafkaSettings, WorkerSettings]
+SETTINGS: list[type[BaseSettings]] = [
+    DatabaseSettings,
+    KafkaSettings,
+    WorkerSettings,
+    MonitoringSettings,
+]
 BELONGS_TO = {f"DELIVERY_{name}".upper(): cls for cls in SETTINGS for name in cls.model_fields}
 
 

@@ -1,0 +1,25 @@
+"""Whether a consumer is in its group, and stays there, without asking anybody."""
+
+from kafka.structs import MemberState
+
+from delivery.broker.consumer import Consumer
+
+
+def why_absent(consumer: Consumer) -> str | None:
+    """Why the consumer is in its group no more or not yet; None where it is, with or without
+    partitions. Any thread may ask.
+    """
+    state = consumer.group_metadata().state
+    if state == MemberState.UNJOINED:
+        return "the group is not joined"
+    if state == MemberState.REBALANCING:
+        return "the group is sharing out its partitions anew"
+    # Nothing public tells: without a broker kafka-python goes on saying that it is a member.
+    if consumer._coordinator.heartbeat.session_timeout_expired():
+        return "Kafka answered no heartbeat for longer than DELIVERY_KAFKA_SESSION_TIMEOUT"
+    return None
+
+
+def rejoin_due(consumer: Consumer) -> bool:
+    """Whether the next poll joins the group anew, after which partitions may be another's."""
+    return bool(consumer._coordinator.need_rejoin())  # nothing public tells

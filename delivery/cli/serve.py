@@ -1,0 +1,123 @@
+"""`delivery serve`"""
+
+import logging
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Annotated
+
+import structlog
+import typer
+
+from delivery import database, log, settings
+from delivery.errors import SettingsError
+from delivery.settings import KafkaSettings, WebSettings
+from delivery.sqlstate import translated_errors
+from delivery.web.listener import listening, url
+
+if TYPE_CHECKING:
+    import socket
+
+    import uvicorn
+
+DONE = 0  # exit code
+
+GRACE = 5  # seconds that requests in hand have after SIGTERM
+
+# All that is read, so that a role without the right to it is told at the start.
+_READ = """
+SELECT FROM processed_events, duplicate_events, dead_letters, deliveries, event_history LIMIT 0
+"""
+
+
+def serve(
+    host: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="DELIVERY_WEB_HOST, 127.0.0.1 if that is not set."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="DELIVERY_WEB_PORT, 8080 if that is not set. 0: one that is free.",
+        ),
+    ] = None,
+) -> None:
+    """Serve the history as web pages and as an HTTP API, until SIGTERM or SIGINT.
+
+    It only reads, and can run beside any number of workers. There is no login:
+    whoever reaches the address sees everything, so that it is this machine
+    alone unless you say otherwise. Personal data is masked unless
+    DELIVERY_WEB_SHOW_PERSONAL_DATA is true.
+
+    DELIVERY_WEB_DATABASE_URL is the database to read, as a role that may only
+    read (see `delivery migrate --reader-role`); DELIVERY_DATABASE_URL if it is
+    not set. With DELIVERY_KAFKA_BOOTSTRAP_SERVERS it tells the workers' lag too.
+
+    \b
+    Examples:
+      delivery serve
+      delivery serve --host 0.0.0.0 --port 80
+    """
+    web = settings.load(WebSettings)
+    kafka = settings.load(KafkaSettings) if web.kafka_bootstrap_servers else None
+    log.configure(web.log_level)
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # what it says we say ourselves
+    server = _server(web, kafka)
+    _require_readable(web)
+    with listening(host or web.web_host, web.web_port if port is None else port) as listener:
+        structlog.get_logger().info("serving", url=url(listener))
+        _run(server, listener)
+    structlog.get_logger().info("stopped")
+    _end()
+
+
+def _server(web: WebSettings, kafka: KafkaSettings | None) -> "uvicorn.Server":
+    """The server. Raises SettingsError where the extra `web` is not installed."""
+    try:
+        import uvicorn
+
+        from delivery.web.app import create_app
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"`delivery serve` needs {error.name}: pip install 'delivery[web]'"
+        ) from error
+    # uvicorn's access log names whole paths; ours names their templates.
+    return uvicorn.Server(
+        uvicorn.Config(
+            create_app(web, kafka),
+            lifespan="on",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
+        )
+    )
+
+
+def _require_readable(web: WebSettings) -> None:
+    """Raises UnavailableError, NotMigratedError or ForbiddenError."""
+    with database.connect(web.reader_url, "delivery serve") as connection:
+        database.require_migrated(connection)
+        with translated_errors():
+            connection.execute(_READ)
+
+
+def _run(server: "uvicorn.Server", listener: "socket.socket") -> None:
+    """Serves until SIGTERM or SIGINT, which uvicorn raises again at its end: it found us ready."""
+    numbers = signal.SIGTERM, signal.SIGINT
+    former = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    try:
+        server.run(sockets=[listener])
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _end() -> None:
+    """Ends a process whose threads wait for a frozen server: Python would wait for them."""
+    if [thread for thread in threading.enumerate() if not thread.daemon][1:]:
+        os._exit(DONE)  # it only reads, so that nothing is cut off

@@ -1,0 +1,224 @@
+"""Which rows of the log are wanted, as SQL that finds them by index. It runs nothing.
+
+The three logs are selected from in one shape: that of the view `event_history`, which is there for
+people and BI tools. Through the view PostgreSQL would have to sort every dead letter to give the
+newest; here each log is asked for its newest rows, and the newest of these are taken.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    Text,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    null,
+    select,
+    tuple_,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import psycopg
+
+from delivery.decide import OUTCOMES
+from delivery.selection import COLUMNS, ORDER, Outcome, Position, Wanted
+from delivery.tables import Time, dead_letters, duplicate_events, processed_events
+
+_DIALECT = psycopg.dialect()  # type: ignore[no-untyped-call]
+
+Query = tuple[bytes, dict[str, Any]]  # for psycopg
+
+
+def oldest_first(wanted: Wanted, limit: int | None, columns: Sequence[str]) -> Query:
+    """These columns in the order of the log; with a `limit` of the newest rows only."""
+    values = _values(wanted, limit, None)
+    text, constants = _oldest_first(_outcomes(wanted), frozenset(values), tuple(columns))
+    return text, constants | values
+
+
+def newest_first(
+    wanted: Wanted, limit: int, before: Position | None, columns: Sequence[str]
+) -> Query:
+    """These columns of the newest rows before a position, the newest first."""
+    values = _values(wanted, limit, before)
+    text, constants = _newest_first(_outcomes(wanted), frozenset(values), tuple(columns))
+    return text, constants | values
+
+
+def with_payloads(wanted: Wanted, limit: int, before: Position | None, most: int) -> Query:
+    """The newest rows before a position, and their payloads as long as these fit into `most` bytes.
+
+    The columns are `COLUMNS` and the payload's length. A payload that does not fit is null, and
+    those of older rows are too.
+    """
+    values = _values(wanted, limit, before)
+    text, constants = _with_payloads(_outcomes(wanted), frozenset(values))
+    return text, constants | values | {"most": most}
+
+
+def _values(wanted: Wanted, limit: int | None, before: Position | None) -> dict[str, Any]:
+    """What is given, by the names of the query's parameters."""
+    place = zip(ORDER[1:], wanted.place or (), strict=False)
+    after = zip((f"before_{name}" for name in ORDER), before or (), strict=False)
+    values = {
+        "order_id": wanted.order_id,
+        "since": wanted.since,
+        "until": wanted.until,
+        "limit": limit,
+        **dict(place),
+        **dict(after),
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _outcomes(wanted: Wanted) -> tuple[Outcome, ...]:
+    """Each once; none where all are wanted."""
+    outcomes = tuple(o for o in Outcome if o in wanted.outcomes)
+    return () if len(outcomes) == len(Outcome) else outcomes
+
+
+# SQLAlchemy puts a query together, which takes longer than running it, and psycopg runs it: one
+# kind of connection and of errors.
+_cached = lru_cache(maxsize=256)
+
+
+@_cached
+def _oldest_first(
+    outcomes: tuple[Outcome, ...], given: frozenset[str], columns: tuple[str, ...]
+) -> Query:
+    found = _found(outcomes, given).subquery()
+    order = [found.c[name] for name in ORDER]
+    return _compiled(select(*(found.c[name] for name in columns)).order_by(*order))
+
+
+@_cached
+def _newest_first(
+    outcomes: tuple[Outcome, ...], given: frozenset[str], columns: tuple[str, ...]
+) -> Query:
+    found = _found(outcomes, given).subquery()
+    newest = [found.c[name].desc() for name in ORDER]
+    return _compiled(select(*(found.c[name] for name in columns)).order_by(*newest))
+
+
+@_cached
+def _with_payloads(outcomes: tuple[Outcome, ...], given: frozenset[str]) -> Query:
+    found = _found(outcomes, given).subquery()
+    newest = [found.c[name].desc() for name in ORDER]
+    length = func.octet_length(found.c.payload)
+    fits = func.coalesce(func.sum(length).over(order_by=newest), 0) <= bindparam("most", 0)
+    columns = {c.name: c for c in found.c} | {"payload": case((fits, found.c.payload))}
+    shown = [columns[name].label(name) for name in COLUMNS]
+    return _compiled(select(*shown, length.label("payload_bytes")).order_by(*newest))
+
+
+def _compiled(query: Select[Any]) -> Query:
+    compiled = query.compile(dialect=_DIALECT)
+    return str(compiled).encode(), dict(compiled.params)
+
+
+def _found(outcomes: tuple[Outcome, ...], given: frozenset[str]) -> Select[Any]:
+    """The rows of `COLUMNS`, in no order; with a limit the newest."""
+    branches = [_BRANCHES[outcome] for outcome in outcomes] or _ALL
+    parts = [_part(branch, given) for branch in branches]
+    if given & {"order_id", "record_offset"}:
+        # Few rows, found by an index on these columns. OFFSET 0 keeps the planner from walking
+        # through the log by time instead, in the hope to meet them soon.
+        return _newest(select(union_all(*parts).offset(0).subquery()), given)
+    return _newest(select(union_all(*(_newest(p, given) for p in parts)).subquery()), given)
+
+
+def _newest(rows: Select[Any], given: frozenset[str]) -> Select[Any]:
+    """The newest rows, if there is a limit; all of them otherwise."""
+    if "limit" not in given:
+        return rows
+    newest = (rows.selected_columns[name].desc() for name in ORDER)
+    return rows.order_by(*newest).limit(bindparam("limit", 0))
+
+
+@dataclass(frozen=True)
+class _Branch:
+    """The rows of one log, or those of one outcome in it."""
+
+    columns: Mapping[str, ColumnElement[Any]]
+    conditions: tuple[ColumnElement[bool], ...] = ()
+
+
+def _columns(table: Any, **others: ColumnElement[Any]) -> dict[str, ColumnElement[Any]]:
+    """A log's columns in the shape of all; the payload as text, for as JSON it would be parsed."""
+    own: dict[str, ColumnElement[Any]] = {c.name: c for c in table.columns} | others
+    own["payload"] = cast(own["payload"], Text) if "payload" in own else cast(null(), Text)
+    return {name: own.get(name, _ABSENT.get(name, null())) for name in COLUMNS}
+
+
+_ABSENT: dict[str, ColumnElement[Any]] = {
+    "reason": cast(null(), Text),
+    "error": cast(null(), Text),
+    "dead_letter_id": cast(null(), BigInteger),
+    "resolution": cast(null(), Text),
+}
+
+
+def _outcome(name: str) -> ColumnElement[Any]:
+    return literal_column(f"'{name}'", Text)
+
+
+_PROCESSED = _columns(processed_events)
+_DIFFERS = duplicate_events.c.payload_differs
+_LETTERS = _Branch(
+    _columns(dead_letters, event_time=cast(null(), Time), outcome=_outcome("rejected")),
+    # One that was replayed shows as what it became.
+    (dead_letters.c.resolution.is_distinct_from("replayed"),),
+)
+
+
+def _twins(outcome: Outcome) -> _Branch:
+    differs = outcome == Outcome.CONFLICT
+    columns = _columns(duplicate_events, outcome=_outcome(outcome))
+    return _Branch(columns, (_DIFFERS if differs else ~_DIFFERS,))
+
+
+# Each of them has an index that gives its newest rows.
+_BRANCHES: dict[Outcome, _Branch] = {
+    **{Outcome(o): _Branch(_PROCESSED, (processed_events.c.outcome == o,)) for o in OUTCOMES},
+    Outcome.DUPLICATE: _twins(Outcome.DUPLICATE),
+    Outcome.CONFLICT: _twins(Outcome.CONFLICT),
+    Outcome.REJECTED: _LETTERS,
+}
+_ALL = (
+    _Branch(_PROCESSED),
+    _BRANCHES[Outcome.DUPLICATE],
+    _BRANCHES[Outcome.CONFLICT],
+    _LETTERS,
+)
+
+
+def _part(branch: _Branch, given: frozenset[str]) -> Select[Any]:
+    columns = branch.columns
+    rows = select(*(columns[name].label(name) for name in COLUMNS)).where(*branch.conditions)
+    return rows.where(*_conditions(columns, given))
+
+
+def _conditions(
+    columns: Mapping[str, ColumnElement[Any]], given: frozenset[str]
+) -> Iterator[ColumnElement[bool]]:
+    consumed_at = columns["consumed_at"]
+    for name in ("order_id", *ORDER[1:]):
+        if name in given:
+            yield columns[name] == bindparam(name)
+    if "since" in given:
+        yield consumed_at >= bindparam("since")
+    if "until" in given:
+        yield consumed_at < bindparam("until")
+    if "before_consumed_at" in given:
+        place = tuple_(*(columns[name] for name in ORDER))
+        before = [bindparam(f"before_{name}", type_=columns[name].type) for name in ORDER]
+        # The first says to the planner what the second implies.
+        yield consumed_at <= before[0]
+        yield place < tuple_(*before)

@@ -1,0 +1,99 @@
+"""The endpoints that a worker answers on a port of its own, in threads beside its loop."""
+
+import json
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from socketserver import TCPServer, ThreadingMixIn
+from threading import Thread
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from delivery.errors import SettingsError
+from delivery.monitoring.health import Checks
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+def checked(check: Callable[[], Checks]) -> "WSGIApplication":
+    """An endpoint in JSON that is 200 where all checks are green, 503 otherwise.
+
+    It names each check, and why it is red.
+    """
+
+    def answer(_environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        checks = check()
+        green = not any(checks.values())
+        told = {
+            name: {"ok": False, "why": why} if why else {"ok": True} for name, why in checks.items()
+        }
+        status = HTTPStatus.OK if green else HTTPStatus.SERVICE_UNAVAILABLE
+        body = json.dumps({"ok": green, "checks": told}) + "\n"
+        return _say(start, status, "application/json", body)
+
+    return answer
+
+
+def after(prepare: Callable[[], None], endpoint: "WSGIApplication") -> "WSGIApplication":
+    """The endpoint, with something to do before each of its answers."""
+
+    def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        prepare()
+        return endpoint(environ, start)
+
+    return answer
+
+
+def application(endpoints: "Mapping[str, WSGIApplication]") -> "WSGIApplication":
+    """The endpoints by their paths. Any other path is answered with their list."""
+
+    def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        endpoint = endpoints.get(environ["PATH_INFO"])
+        if endpoint is None:
+            listed = "".join(f"{path}\n" for path in endpoints)
+            return _say(start, HTTPStatus.NOT_FOUND, "text/plain", f"There are:\n{listed}")
+        if environ["REQUEST_METHOD"] != "GET":
+            return _say(start, HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", "GET only\n")
+        return endpoint(environ, start)
+
+    return answer
+
+
+def serve(host: str, port: int, app: "WSGIApplication") -> None:
+    """Answers on the port until the process ends, each request in a thread of its own.
+
+    Raises SettingsError where the port can't be had.
+    """
+    try:
+        _Server.address_family = socket.getaddrinfo(host, port, flags=socket.AI_PASSIVE)[0][0]
+        server = make_server(host, port, app, _Server, _Handler)
+    except OSError as error:
+        raise SettingsError(
+            f"DELIVERY_METRICS_PORT: can't listen on {host}:{port} ({error.strerror}): choose "
+            "another port, or another DELIVERY_METRICS_HOST"
+        ) from error
+    Thread(target=server.serve_forever, name="endpoints", daemon=True).start()
+
+
+def _say(start: "StartResponse", status: HTTPStatus, kind: str, body: str) -> Iterable[bytes]:
+    content = body.encode()
+    headers = [("Content-Type", f"{kind}; charset=utf-8"), ("Content-Length", str(len(content)))]
+    start(f"{status.value} {status.phrase}", headers)
+    return [content]
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True  # a request that hangs must not hold up the end of the worker
+
+    def server_bind(self) -> None:
+        TCPServer.server_bind(self)  # the library's own asks the name server who we are
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = 10  # seconds that a client may take to say what it wants
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the library's name
+        """Says nothing: probes come every few seconds."""

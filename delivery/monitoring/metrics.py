@@ -1,0 +1,169 @@
+"""A worker's figures as Prometheus reads them. The README lists their names: they are settled."""
+
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from operator import itemgetter
+
+import prometheus_client
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+from delivery import __version__
+from delivery.decide import OUTCOMES
+from delivery.event import REASONS
+from delivery.inbox import Tally
+from delivery.record import Partition, Record
+
+Lags = Mapping[Partition, int]
+
+ALL_OUTCOMES = (*OUTCOMES, "duplicate", "conflict", "rejected", "redelivered")
+
+LAG_EVERY = 1.0  # seconds
+
+# Upper bounds of the histograms' buckets: records, seconds, seconds.
+RECORDS = (1, 10, 50, 100, 500, 1000, 2000, 5000, 10_000, 50_000, 100_000)
+DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
+AGES = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 24 * 3600)
+
+# Otherwise each counter has a gauge beside it, and one would be named delivery_records_created.
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+
+_partition = itemgetter(slice(2))  # a record's topic and partition
+
+
+@dataclass
+class Metrics:
+    """The meter of a worker that Prometheus watches. The worker's thread alone calls its methods.
+
+    `lags` tells how far behind the worker's partitions are, without a request.
+    """
+
+    lags: Callable[[], Lags]
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    last_turn: float = field(default_factory=time.monotonic)  # or another sign of life
+    _polled: float = field(default_factory=time.monotonic)  # when the last poll returned
+    _lag_due: float = 0.0
+    _lagging: frozenset[Partition] = frozenset()
+
+    def __post_init__(self) -> None:
+        self._count()
+        self._observe()
+        self._state()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+
+    def _count(self) -> None:
+        counter = partial(Counter, registry=self.registry)
+        records = counter("delivery_records", "Records by what became of them.", ["outcome"])
+        # All from the start: a series that begins at 0 shows its first rise too.
+        self._records = {outcome: records.labels(outcome) for outcome in ALL_OUTCOMES}
+        self._retries = counter(
+            "delivery_database_retries", "Batches put back because the database was unavailable."
+        )
+        self._races = counter(
+            "delivery_races", "Batches decided again because somebody wrote in between."
+        )
+        self._lost = counter(
+            "delivery_records_lost_to_retention",
+            "Records that retention deleted before they were read.",
+        )
+
+    def _observe(self) -> None:
+        histogram = partial(Histogram, registry=self.registry)
+        self._batch_records = histogram(
+            "delivery_batch_records", "Records in a batch.", buckets=RECORDS
+        )
+        self._batch_duration = histogram(
+            "delivery_batch_duration_seconds",
+            "From the poll's return to the database commit.",
+            buckets=DURATIONS,
+        )
+        self._event_age = histogram(
+            "delivery_event_age_seconds",
+            "Age of a batch's oldest record at the database commit, by the records' timestamps.",
+            buckets=AGES,
+        )
+
+    def _state(self) -> None:
+        gauge = partial(Gauge, registry=self.registry)
+        self._lag = gauge(
+            "delivery_lag_records",
+            "Records behind the end of each partition that this worker reads.",
+            ["topic", "partition"],
+        )
+        self._letters = gauge(
+            "delivery_dead_letters_unresolved",
+            "Dead letters that nobody has resolved, as last read from the database.",
+            ["reason"],
+        )
+        turned = gauge("delivery_last_loop_timestamp_seconds", "When the loop last turned.")
+        turned.set_function(lambda: time.time() - (time.monotonic() - self.last_turn))
+        gauge("delivery_build_info", "Which version this is.", ["version"]).labels(__version__).set(
+            1
+        )
+
+    def turn(self) -> None:
+        """Notes the time; about once a second also how far behind the partitions are."""
+        self.last_turn = self._polled = time.monotonic()
+        if self._polled >= self._lag_due:
+            self._lag_due = self._polled + LAG_EVERY
+            self._show(self.lags())
+
+    def alive(self) -> None:
+        """Notes the time."""
+        self.last_turn = time.monotonic()
+
+    def batch(self, batch: Sequence[Record], tally: Tally) -> None:
+        """Counts the records by outcome, and observes their number, duration and age."""
+        self._batch_duration.observe(time.monotonic() - self._polled)
+        self._batch_records.observe(len(batch))
+        for outcome, records in self._records.items():
+            if tally[outcome]:
+                records.inc(tally[outcome])
+        if times := [record.time for record in _oldest(batch) if record.time]:
+            age = (datetime.now(UTC) - min(times)).total_seconds()
+            self._event_age.observe(max(0.0, age))  # clocks differ
+
+    def race(self) -> None:
+        """Counts it."""
+        self.alive()
+        self._races.inc()
+
+    def retry(self) -> None:
+        """Counts it."""
+        self._retries.inc()
+
+    def lost(self, records: int) -> None:
+        """Counts them."""
+        self._lost.inc(records)
+
+    def dead_letters(self, unresolved: Mapping[str, int]) -> None:
+        """Shows the number for each reason, also where it is 0. Any thread may call this."""
+        for reason in REASONS:
+            self._letters.labels(reason).set(unresolved.get(reason, 0))
+
+    def _show(self, lags: Lags) -> None:
+        for taken_away in self._lagging - lags.keys():
+            self._lag.remove(*taken_away)
+        for partition, lag in lags.items():
+            self._lag.labels(*partition).set(lag)
+        self._lagging = frozenset(lags)
+
+
+def _oldest(batch: Sequence[Record]) -> Iterator[Record]:
+    """The first record of each partition. A poll's are ordered; to look at all would take longer
+    than all the counting."""
+    start = 0
+    while start < len(batch):
+        yield batch[start]
+        start = bisect_right(batch, _partition(batch[start]), lo=start, key=_partition)

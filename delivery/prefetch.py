@@ -1,0 +1,58 @@
+"""The next batch, polled and decoded while PostgreSQL works on the one before.
+
+Half of writing a batch is waiting: PostgreSQL takes longer for the rows of a COPY than we need to
+send them. That time is used here, in the same thread: two threads would fight for one interpreter
+and would have to be thought about.
+
+What is prefetched stands in no transaction, and its offsets are not committed. A worker that stops
+forgets it, and one whose batch failed rewinds to before both: Kafka still has the records.
+"""
+
+from dataclasses import dataclass, field
+
+from delivery.broker import consumer, membership
+from delivery.event import Contract
+from delivery.inbox import Arrival, decoded
+from delivery.record import Record
+
+
+@dataclass
+class Prefetch:
+    """The batch after the one in hand, in a state between not polled and decoded."""
+
+    kafka: consumer.Consumer
+    contract: Contract
+    polled: list[Record] = field(default_factory=list)
+    _decoded: list[Arrival] = field(default_factory=list)
+    _failure: Exception | None = None
+
+    def take(self) -> list[Arrival]:
+        """The next batch. Where none was prefetched it waits for records as `consumer.poll` does.
+
+        Raises what polling raises, or raised while a transaction was under way.
+        """
+        if self._failure is not None:
+            raise self._failure
+        self.polled = self.polled or consumer.poll(self.kafka)
+        taken = self._decoded or decoded(self.contract, self.polled)
+        self.forget()
+        return taken
+
+    def advance(self) -> None:
+        """One step towards the next batch: first polled, then decoded. It waits for nothing.
+
+        An error is kept for `take`: it must not cost the batch in hand its transaction. And a poll
+        that would join the group anew is left to `take`: the batch in hand commits its offsets
+        first, for the partitions may go to another worker.
+        """
+        try:
+            if not self.polled and not membership.rejoin_due(self.kafka):
+                self.polled = consumer.poll(self.kafka, timeout=0)
+            elif self.polled and not self._decoded:
+                self._decoded = decoded(self.contract, self.polled)
+        except Exception as error:
+            self._failure = error
+
+    def forget(self) -> None:
+        """Leaves the batch to whoever polls it again, or to who took it."""
+        self.polled, self._decoded = [], []

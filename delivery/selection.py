@@ -1,0 +1,63 @@
+"""Which rows of the log are wanted, and the shape and the order they come in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from delivery.record import Place
+
+COLUMNS = (
+    "order_id",
+    "event_time",
+    "outcome",
+    "record_topic",
+    "record_partition",
+    "record_offset",
+    "record_time",
+    "consumed_at",
+    "payload",
+    "reason",
+    "error",
+    "dead_letter_id",
+    "resolution",
+)
+
+# The order of the log. Within one transaction it is that of the records' places.
+ORDER = ("consumed_at", "record_topic", "record_partition", "record_offset")
+
+
+class Outcome(StrEnum):
+    """What became of a record, as `event_history` names it."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    TOO_LATE = "too_late"
+    STALE = "stale"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    REJECTED = "rejected"
+
+
+class Position(NamedTuple):
+    """Where a row stands in the order of the log: the values of `ORDER`."""
+
+    consumed_at: datetime
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows of the log: those for which all that is given holds.
+
+    `since` (inclusive) and `until` (exclusive) are times of arrival, with an offset.
+    """
+
+    order_id: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    outcomes: Sequence[Outcome] = ()
+    place: Place | None = None

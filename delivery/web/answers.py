@@ -1,0 +1,84 @@
+"""What all answers share: headers for security, HEAD, a line in the log, and no traceback."""
+
+import time
+from collections.abc import Callable
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.get_logger()
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",  # unless the answer says otherwise
+}
+
+
+class Answers:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, broken: Callable[[Scope], Response]) -> None:
+        self.app = app
+        self.broken = broken  # makes the answer where the application has a bug
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        method = scope["method"]
+        scope = {**scope, "method": "GET" if method == "HEAD" else method}
+        answer = _Answer(send, is_head=method == "HEAD")
+        started = time.monotonic()
+        try:
+            await self.app(scope, receive, answer.send)
+        except Exception as error:
+            await self._say(scope, receive, answer, error)
+        _log(method, scope, answer.status, time.monotonic() - started)
+
+    async def _say(
+        self, scope: Scope, receive: Receive, answer: "_Answer", error: Exception
+    ) -> None:
+        """A bug: named in the log by kind and line, for its text may repeat what was asked for."""
+        log.error("a bug", error=type(error).__name__, where=where(error))
+        if answer.status:  # it is sent already
+            raise error
+        await self.broken(scope)(scope, receive, answer.send)
+
+
+class _Answer:
+    """Passes an answer on, with the headers of all answers."""
+
+    def __init__(self, send: Send, is_head: bool) -> None:
+        self.status = 0
+        self._send = send
+        self._is_head = is_head
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+        elif self._is_head:
+            message = {**message, "body": b""}
+        await self._send(message)
+
+
+def where(error: Exception) -> str:
+    """File and line that raised it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
+
+
+def _log(method: str, scope: Scope, status: int, seconds: float) -> None:
+    """One line for each answer. The path's template, not the path: no order's id, no filters."""
+    path = getattr(scope.get("route"), "path", None)
+    milliseconds = round(seconds * 1000, 1)
+    log.info("answered", method=method, path=path, status=status, milliseconds=milliseconds)

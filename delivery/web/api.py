@@ -1,0 +1,118 @@
+"""The HTTP API: what became of records, as JSON."""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from delivery import history
+from delivery.database import Connection
+from delivery.selection import Wanted
+from delivery.web import lists, models, pool, problems, queries, shown
+from delivery.web.problems import NotFoundError
+
+if TYPE_CHECKING:
+    from delivery.web.activity import Activity
+    from delivery.web.lag import Lag
+
+router = APIRouter(prefix="/api")
+
+HISTORY_LIMIT = 1000  # events of an order
+SPAN = timedelta(hours=1)  # before now, of the stats, where nothing else is asked for
+
+Reading = Annotated[Connection, Depends(pool.reading, scope="function")]
+
+_LINK = {"description": 'The next page: rel="next".', "schema": {"type": "string"}}
+_LIST = {200: {"headers": {"Link": _LINK}}} | problems.documented(422, 503)
+
+
+@router.get("/orders/{order_id}", responses=problems.documented(404, 422, 503))
+def order(
+    request: Request,
+    connection: Reading,
+    order_id: Annotated[int, Path(ge=1, le=models.LAST_ID)],
+) -> models.Order:
+    """An order: its delivery, and what became of each of its records."""
+    rows = history.page(connection, Wanted(order_id=order_id), HISTORY_LIMIT + 1)
+    delivery = queries.delivery(connection, order_id)
+    if not rows and delivery is None:
+        raise NotFoundError(f"no record of order {order_id} has arrived")
+    visible = shown.Shown(request)
+    return models.Order(
+        order_id=order_id,
+        delivery=None if delivery is None else visible.delivery(delivery),
+        history=[visible.event(row) for row in reversed(rows[:HISTORY_LIMIT])],
+        truncated=len(rows) > HISTORY_LIMIT,
+    )
+
+
+@router.get("/events", responses=_LIST)
+def events(
+    request: Request,
+    response: Response,
+    connection: Reading,
+    asked: Annotated[models.EventsWanted, Query()],
+) -> models.Events:
+    """What became of records, the newest first.
+
+    Pages asked for one after another hold each row once that was there at the first page, whatever
+    is added meanwhile. Only a dead letter that is replayed moves: it shows as what it became.
+    """
+    wanted, before = lists.resumed(request, asked)
+    rows = history.page(connection, wanted, asked.limit + 1, before)
+    following = None
+    if len(rows) > asked.limit:
+        following = lists.after_event(request, wanted, history.position(rows[asked.limit - 1]))
+    lists.link(request, response, following)
+    visible = shown.Shown(request)
+    return models.Events(events=[visible.event(row) for row in rows[: asked.limit]], next=following)
+
+
+@router.get("/dead-letters", responses=_LIST)
+def dead_letters(
+    request: Request,
+    response: Response,
+    connection: Reading,
+    asked: Annotated[models.LettersWanted, Query()],
+) -> models.Letters:
+    """Records that could not be processed, the newest first, without their contents."""
+    (before,) = (None,) if asked.cursor is None else lists.read(request, asked.cursor)
+    rows = queries.letters(connection, asked.reason, asked.resolution, before, asked.limit + 1)
+    letters = [shown.letter(row) for row in rows[: asked.limit]]
+    following = None
+    if len(rows) > asked.limit:
+        following = lists.after_letter(request, letters[-1].dead_letter_id)
+    lists.link(request, response, following)
+    return models.Letters(dead_letters=letters, next=following)
+
+
+@router.get("/stats", responses=problems.documented(422, 503))
+def stats(
+    request: Request, connection: Reading, asked: Annotated[models.StatsWanted, Query()]
+) -> models.Stats:
+    """Records by outcome and time, deliveries by status, open dead letters, lag."""
+    activity: Activity = request.app.state.activity
+    lag: Lag = request.app.state.lag
+    since, until = _span(asked)
+    buckets = activity.buckets(since, until, models.WIDTHS[asked.bucket])
+    partitions, why = lag.latest()
+    return models.Stats(
+        since=since,
+        until=until,
+        bucket=asked.bucket,
+        buckets=[models.Bucket.model_validate(bucket, from_attributes=True) for bucket in buckets],
+        counted_since=activity.counted_since,
+        counted_at=activity.counted_at,
+        deliveries=shown.counted(activity.deliveries()),
+        open_dead_letters=queries.open_letters(connection),
+        lag=shown.lag(partitions),
+        no_lag=why,
+    )
+
+
+def _span(asked: models.StatsWanted) -> tuple[datetime, datetime]:
+    """From when until when: at most as many buckets as an answer may have."""
+    until = asked.until or datetime.now(UTC)
+    since = asked.since or datetime.now(UTC) - SPAN
+    longest = models.WIDTHS[asked.bucket] * models.MOST_BUCKETS
+    return (until - longest if until - since > longest else since), until

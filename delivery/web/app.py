@@ -1,0 +1,142 @@
+"""The web application: its routes, what it holds while it runs, and what all answers share."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+from delivery import __version__
+from delivery.errors import UnavailableError
+from delivery.settings import KafkaSettings, WebSettings
+from delivery.web import api, docs, error_pages, health, pages, problems
+from delivery.web.activity import Activity
+from delivery.web.answers import Answers
+from delivery.web.lag import Lag
+from delivery.web.pool import Pool
+from delivery.web.problems import NotFoundError, Problem, WrongFieldError, problem
+
+log = structlog.get_logger()
+
+STATIC = Path(__file__).parent / "static"
+
+DESCRIPTION = (
+    "What became of each record of the topic, from the permanent log. It only reads. "
+    "Errors are problem details (RFC 9457)."
+)
+
+
+def create_app(settings: WebSettings, kafka: KafkaSettings | None = None) -> FastAPI:
+    """The application. Without `kafka` it does not tell the lag.
+
+    `app.state` has settings, pool, activity and lag. Nothing is connected before it is started.
+    """
+    app = FastAPI(
+        title="delivery",
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # they load scripts from elsewhere
+        redoc_url=None,
+        lifespan=_running,
+    )
+    app.state.settings = settings
+    app.state.pool = Pool(
+        settings.reader_url, settings.web_pool_size, settings.web_statement_timeout
+    )
+    app.state.activity = Activity(settings.reader_url, settings.web_activity_horizon)
+    app.state.lag = Lag(kafka)
+    app.openapi = partial(docs.described, app)  # type: ignore[method-assign]
+    _route(app)
+    _handle_errors(app)
+    app.add_middleware(Answers, broken=_broken)
+    return app
+
+
+@asynccontextmanager
+async def _running(app: FastAPI) -> AsyncIterator[None]:
+    held = app.state.pool, app.state.activity, app.state.lag
+    for part in held:
+        part.start()
+    try:
+        yield
+    finally:
+        for part in held:
+            part.stop()
+
+
+def _route(app: FastAPI) -> None:
+    app.include_router(api.router)
+    app.include_router(docs.router)
+    app.include_router(health.router)
+    app.include_router(pages.router)
+    app.mount("/static", _Static(directory=STATIC))
+
+
+class _Static(StaticFiles):
+    """Files that belong to the installed version, kept by browsers for an hour."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        answer = super().file_response(*arguments, **options)
+        answer.headers["Cache-Control"] = "public, max-age=3600"
+        return answer
+
+
+def _handle_errors(app: FastAPI) -> None:
+    """Each error becomes an answer; what is not named here is a bug, and becomes 500."""
+
+    @app.exception_handler(RequestValidationError)
+    def wrong_fields(request: Request, error: RequestValidationError) -> Response:
+        return _answer(request, problems.wrong_fields(error))
+
+    @app.exception_handler(WrongFieldError)
+    def wrong_field(request: Request, error: WrongFieldError) -> Response:
+        return _answer(request, problems.wrong_field(error))
+
+    @app.exception_handler(NotFoundError)
+    def not_found(request: Request, error: NotFoundError) -> Response:
+        return _answer(request, problem(404, str(error)))
+
+    @app.exception_handler(UnavailableError)
+    def unavailable(request: Request, error: UnavailableError) -> Response:
+        log.warning("no answer from the database", error=str(error))
+        return _answer(request, problem(503, "the database does not answer: try again"))
+
+    @app.exception_handler(HTTPException)
+    def refused(request: Request, error: HTTPException) -> Response:
+        answer = _answer(request, problem(error.status_code, _TOLD[error.status_code]))
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            answer.headers["Allow"] = "GET, HEAD"
+        return answer
+
+
+# What the framework itself refuses.
+_TOLD = defaultdict(
+    lambda: "the request can't be answered",
+    {
+        404: "there is nothing at this address: see /api/docs",
+        405: "this service only reads: GET and HEAD are allowed",
+    },
+)
+
+
+def _answer(request: Request, problem: Problem) -> Response:
+    """For programs below /api, for people elsewhere."""
+    if request.url.path.startswith(("/api", "/healthz", "/readyz")):
+        return problems.answer(problem)
+    return error_pages.page(request, problem.status)
+
+
+def _broken(scope: Scope) -> Response:
+    told = "a bug: it stands in the log of `delivery serve`"
+    return _answer(Request(scope), problem(500, told))

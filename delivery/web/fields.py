@@ -1,0 +1,108 @@
+"""What people type into the forms of the pages, read. Pure but for the clock.
+
+Each function raises ValueError with a text for the one who typed, to be shown at the field.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.datastructures import QueryParams
+
+from delivery import asked
+from delivery.selection import Outcome, Position, Wanted
+
+_NUMBER = re.compile(r"\d{1,19}", re.ASCII)
+_LAST_ID = 2**63 - 1
+
+Reader = Callable[[str], Any]
+
+
+def read(
+    readers: Mapping[str, Reader], given: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values of the fields that are not empty, and what is wrong with the others, by field."""
+    values: dict[str, Any] = {}
+    errors: dict[str, str] = {}
+    for name, reader in readers.items():
+        text = given.get(name, "").strip()
+        if text:
+            try:
+                values[name] = reader(text)
+            except ValueError as error:
+                errors[name] = str(error)
+    return values, errors
+
+
+@dataclass(frozen=True)
+class Activity:
+    """The filters of the activity: as they were given, what they mean, and what is wrong."""
+
+    given: dict[str, Any]
+    wanted: Wanted
+    before: Position | None
+    errors: dict[str, str]
+
+
+def activity(query: QueryParams) -> Activity:
+    """Reads the filters. Where there are errors, what is wanted leaves out the wrong ones."""
+    readers = {
+        "since": asked.moment,
+        "until": asked.moment,
+        "order_id": number,
+        "record": asked.place,
+        "before": position,
+    }
+    values, errors = read(readers, query)
+    names = query.getlist("outcome")
+    try:
+        wanted_outcomes = outcomes(names)
+    except ValueError as error:
+        wanted_outcomes, errors["outcome"] = [], str(error)
+    get = values.get
+    wanted = Wanted(get("order_id"), get("since"), get("until"), wanted_outcomes, get("record"))
+    given = {name: query.get(name, "") for name in readers if name != "before"}
+    return Activity(given | {"outcome": names}, wanted, get("before"), errors)
+
+
+def number(text: str) -> int:
+    """The id of an order or a dead letter."""
+    if _NUMBER.fullmatch(text) and 1 <= int(text) <= _LAST_ID:
+        return int(text)
+    raise ValueError(f"Must be a whole number from 1 to {_LAST_ID}, digits only.")
+
+
+def outcomes(names: Sequence[str]) -> list[Outcome]:
+    """Which outcomes are asked for."""
+    try:
+        return [Outcome(name) for name in names]
+    except ValueError:
+        raise ValueError(f"Must be of {', '.join(Outcome)}.") from None
+
+
+def position(text: str) -> Position:
+    """Where a page of the log begins, as `position_text` wrote it into a link."""
+    time, _, rest = text.partition("/")
+    try:
+        return Position(datetime.fromisoformat(time).astimezone(UTC), *asked.place(rest))
+    except (ValueError, OverflowError):
+        raise ValueError("Is not a link of these pages: begin without it.") from None
+
+
+def position_text(position: Position) -> str:
+    """The position as it stands in a link to what is older."""
+    place = f"{position.topic}/{position.partition}/{position.offset}"
+    return f"{position.consumed_at.astimezone(UTC).isoformat()}/{place}"
+
+
+def one_of(names: Sequence[str]) -> Reader:
+    """Reads one of these names."""
+
+    def read_name(text: str) -> str:
+        if text in names:
+            return text
+        raise ValueError(f"Must be one of {', '.join(names)}.")
+
+    return read_name

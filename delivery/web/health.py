@@ -1,0 +1,36 @@
+"""Whether `delivery serve` itself is well, for whoever restarts it or sends it requests."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel
+
+from delivery import database
+from delivery.database import Connection
+from delivery.errors import NotMigratedError, UnavailableError
+from delivery.web import problems
+from delivery.web.pool import reading
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """It is well."""
+
+    ok: bool = True
+
+
+@router.get("/healthz")
+def healthz() -> Health:
+    """Whether the process answers. It asks nobody else: a database's outage is no reason to end."""
+    return Health()
+
+
+@router.get("/readyz", responses=problems.documented(503))
+def readyz(connection: Annotated[Connection, Depends(reading, scope="function")]) -> Health:
+    """Whether the database answers and has the schema of this version."""
+    try:
+        database.require_migrated(connection)
+    except NotMigratedError as error:
+        raise UnavailableError(str(error)) from error
+    return Health()

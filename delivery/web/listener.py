@@ -1,0 +1,36 @@
+"""Where `delivery serve` listens."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from delivery.errors import SettingsError
+
+BACKLOG = 256
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that accepts already; port 0 is one that is free.
+
+    Raises SettingsError where it can't listen there.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise SettingsError(
+            f"can't listen on {host} port {port}: {error.strerror}; see DELIVERY_WEB_HOST and "
+            "DELIVERY_WEB_PORT"
+        ) from error
+    # Connections inherit it. Without it the kernel holds an answer's last part back until its
+    # first part is acknowledged: 40 ms on each answer.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with listener:
+        yield listener
+
+
+def url(listener: socket.socket) -> str:
+    """The address to open in a browser."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

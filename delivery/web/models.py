@@ -1,0 +1,218 @@
+"""What the API is asked and what it answers, as its OpenAPI page documents them."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from delivery import asked
+from delivery.event import Reason
+from delivery.selection import Outcome
+
+LAST_ID = 2**63 - 1
+
+# A time as it is asked for, and a record's place.
+_MOMENT = {
+    "anyOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "string", "pattern": "^([0-9]{1,9}[sm]|[0-9]{1,5}[hdw])$"},
+    ],
+    "examples": ["2026-11-23T10:00:00+09:00", "15m"],
+}
+_PLACE = {
+    "type": "string",
+    "pattern": "^[a-zA-Z0-9._-]{1,249}/[0-9]{1,9}/[0-9]{1,18}$",
+    "examples": ["OrderCreateEvent/0/1234"],
+}
+_CURSOR_FORMAT = {"format": "cursor"}
+
+
+def _place(text: str) -> str:
+    asked.place(text)
+    return text
+
+
+Moment = Annotated[datetime, BeforeValidator(asked.moment), WithJsonSchema(_MOMENT)]
+RecordPlace = Annotated[str, AfterValidator(_place), WithJsonSchema(_PLACE)]
+OrderId = Annotated[int, Field(ge=1, le=LAST_ID)]
+
+_SINCE = "Arrived then or later: ISO 8601, in UTC where it has no offset, or 90s, 15m, 2h, 7d, 4w."
+_CURSOR = "`next` of the page before, as it came, with the same filters."
+_LIMIT = "So many at most."
+
+
+class Filters(BaseModel):
+    """Parameters of a request. One that is not known is refused: a typing error hides no rows."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class EventsWanted(Filters):
+    """Which events. Where several filters are given, all must hold."""
+
+    since: Annotated[Moment | None, Field(description=_SINCE)] = None
+    until: Annotated[Moment | None, Field(description="Arrived before then.")] = None
+    outcome: Annotated[
+        list[Outcome], Field(max_length=20, description="May be given several times.")
+    ] = []
+    record: Annotated[
+        RecordPlace | None, Field(description="TOPIC/PARTITION/OFFSET: what became of this record.")
+    ] = None
+    order_id: Annotated[OrderId | None, Field(description="Only this order.")] = None
+    limit: Annotated[int, Field(ge=1, le=1000, description=_LIMIT)] = 100
+    cursor: Annotated[
+        str | None, Field(max_length=2000, description=_CURSOR, json_schema_extra=_CURSOR_FORMAT)
+    ] = None
+
+
+class LettersWanted(Filters):
+    """Which dead letters."""
+
+    resolution: Annotated[
+        Literal["open", "replayed", "discarded", "any"],
+        Field(description="`open`: nobody has resolved it."),
+    ] = "open"
+    reason: Annotated[Reason | None, Field(description="Why the record was rejected.")] = None
+    limit: Annotated[int, Field(ge=1, le=1000, description=_LIMIT)] = 100
+    cursor: Annotated[
+        str | None, Field(max_length=2000, description=_CURSOR, json_schema_extra=_CURSOR_FORMAT)
+    ] = None
+
+
+Width = Literal["1m", "5m", "15m", "1h", "6h", "1d"]
+
+WIDTHS: dict[str, timedelta] = {
+    "1m": timedelta(minutes=1),
+    "5m": timedelta(minutes=5),
+    "15m": timedelta(minutes=15),
+    "1h": timedelta(hours=1),
+    "6h": timedelta(hours=6),
+    "1d": timedelta(days=1),
+}
+MOST_BUCKETS = 1500  # a day of minutes, and two months of hours
+
+
+class StatsWanted(Filters):
+    """Over which time, in buckets of which width."""
+
+    since: Annotated[Moment | None, Field(description=f"{_SINCE} An hour ago if left out.")] = None
+    until: Annotated[Moment | None, Field(description="Now if left out.")] = None
+    bucket: Annotated[
+        Width, Field(description=f"A bucket's width. The newest {MOST_BUCKETS} are given.")
+    ] = "1m"
+
+
+class Event(BaseModel):
+    """What became of a record: a row of `event_history`."""
+
+    order_id: int | None
+    event_time: datetime | None
+    outcome: Outcome
+    record_topic: str
+    record_partition: int
+    record_offset: int
+    record_time: datetime | None
+    consumed_at: datetime
+    payload: str | None = Field(
+        description="JSON text as it was sent, personal values masked unless the service is set "
+        "to show them. Null where there is none, and where the answer would become too long."
+    )
+    payload_bytes: int | None = Field(description="Its length in the log.")
+    reason: str | None
+    error: str | None
+    dead_letter_id: int | None
+    resolution: str | None
+
+
+class Events(BaseModel):
+    """A page of events, the newest first."""
+
+    events: list[Event]
+    next: str | None = Field(description="The cursor of the next page; null on the last one.")
+
+
+class Delivery(BaseModel):
+    """An order's delivery. Personal values are masked unless the service is set to show them."""
+
+    order_id: int
+    status: str
+    product_id: int | None
+    quantity: int | None
+    ordered_by: int | str | None
+    supply_company_id: int | str | None
+    consume_company_id: int | str | None
+    request_message: str | None
+    delivery_limited_at: datetime | None
+    event_time: datetime
+    created_at: datetime
+    updated_at: datetime
+
+
+class Order(BaseModel):
+    """An order: its delivery, if it has one, and what became of its records."""
+
+    order_id: int
+    delivery: Delivery | None
+    history: list[Event] = Field(description="The newest thousand at most, the oldest first.")
+    truncated: bool = Field(description="There are older ones: /api/events?order_id=… has them.")
+
+
+class Letter(BaseModel):
+    """A record that could not be processed. `delivery dead-letters show ID` shows all of it."""
+
+    dead_letter_id: int
+    consumed_at: datetime
+    reason: str
+    error: str = Field(description="Its first 500 characters.")
+    order_id: int | None
+    record_topic: str
+    record_partition: int
+    record_offset: int
+    resolution: str | None
+    advice: str | None = Field(description="What to do about it, while it is open.")
+
+
+class Letters(BaseModel):
+    """A page of dead letters, the newest first."""
+
+    dead_letters: list[Letter]
+    next: str | None = Field(description="The cursor of the next page; null on the last one.")
+
+
+class Bucket(BaseModel):
+    """The records that arrived from `start` on, until the next bucket's start."""
+
+    start: datetime
+    counts: dict[Outcome, int] | None = Field(description="Null where it is not wholly counted.")
+
+
+class DeliveryCounts(BaseModel):
+    """How many deliveries have which status."""
+
+    counts: dict[str, int]
+    counted_at: datetime
+
+
+class Behind(BaseModel):
+    """How far the group is behind in a partition."""
+
+    topic: str
+    partition: int
+    committed: int | None = Field(description="Null where the group has committed nothing yet.")
+    end: int
+    lag: int
+
+
+class Stats(BaseModel):
+    """Counts. They are made beside the requests and are some seconds old."""
+
+    since: datetime = Field(description="From here on; later than asked where that is too much.")
+    until: datetime
+    bucket: Width
+    buckets: list[Bucket] = Field(description="The oldest first; they start at whole multiples.")
+    counted_since: datetime | None = Field(description="Everything since then is counted.")
+    counted_at: datetime | None = Field(description="When the newest records were counted.")
+    deliveries: DeliveryCounts | None = Field(description="Null before they are first counted.")
+    open_dead_letters: dict[str, int] = Field(description="For each reason; 1000 means or more.")
+    lag: list[Behind] | None = Field(description="Null where it is not known: see `no_lag`.")
+    no_lag: str | None = Field(description="Why the lag is not known.")

@@ -1,0 +1,82 @@
+"""The figures of the first page: throughput, outcomes, lag, deliveries, open dead letters."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from fastapi import FastAPI
+
+from delivery.database import Connection
+from delivery.selection import Outcome
+from delivery.web import charts, queries
+from delivery.web.activity import Activity
+from delivery.web.lag import Lag
+
+
+class Span(NamedTuple):
+    """How far back the charts go, and in which steps; in words, too."""
+
+    length: timedelta
+    width: timedelta
+    step: str
+    clock: str  # strftime
+
+
+SPANS = {
+    "hour": Span(timedelta(hours=1), timedelta(minutes=1), "a minute", "%H:%M"),
+    "day": Span(timedelta(days=1), timedelta(minutes=15), "in 15 minutes", "%H:%M"),
+    "week": Span(timedelta(days=7), timedelta(hours=2), "in 2 hours", "%b %d, %H:%M"),
+}
+
+
+def figures(app: FastAPI, connection: Connection, span: str) -> dict[str, Any]:
+    """All that the page tells, from counts that are made beside the requests.
+
+    `span` is one of `SPANS`.
+    """
+    return {
+        "span": span,
+        "spans": SPANS,
+        "events": queries.estimated_events(connection),
+        **_activity(app.state.activity, SPANS[span]),
+        **_lag(app.state.lag),
+        **_letters(queries.open_letters(connection)),
+    }
+
+
+def _activity(activity: Activity, span: Span) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    begin = now - span.length + span.width  # the step that now belongs to is one of them
+    buckets = activity.buckets(begin, now, span.width)
+    counted = [(bucket.start, bucket.counts) for bucket in buckets if bucket.counts is not None]
+    sums = {str(name): sum(counts[name] for _, counts in counted) for name in Outcome}
+    throughput = charts.columns([(start, sum(counts.values())) for start, counts in counted])
+    deliveries = activity.deliveries()
+    return {
+        "total": sum(sums.values()),
+        "is_counted": bool(counted),
+        "counted_since": counted[0][0] if 0 < len(counted) < len(buckets) else None,
+        "throughput": throughput,
+        "peak": max(throughput.bars, key=lambda bar: bar.number, default=None),
+        "outcomes": charts.bars(list(sums.items())),
+        "deliveries": charts.bars(list((deliveries.value or {}).items())),
+        "deliveries_at": deliveries.at,
+        "width": charts.WIDTH,
+        "height": charts.HEIGHT,
+    }
+
+
+def _lag(lag: Lag) -> dict[str, Any]:
+    partitions, why = lag.latest()
+    counts = [(f"{p.topic}/{p.partition}", p.lag) for p in partitions or ()]
+    behind = None if partitions is None else sum(number for _, number in counts)
+    return {"behind": behind, "lag": charts.bars(counts), "no_lag": why}
+
+
+def _letters(counts: dict[str, int]) -> dict[str, Any]:
+    letters = {
+        "total": sum(counts.values()),
+        "is_more": any(number >= queries.MOST_LETTERS for number in counts.values()),
+        "most": queries.MOST_LETTERS,
+        "bars": charts.bars(list(counts.items())),
+    }
+    return {"letters": letters}

@@ -1,0 +1,87 @@
+"""Templates become pages. Jinja2 escapes all that is not marked as markup, and forgives nothing."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from delivery.web import masking, visible, wording
+
+_COMMAND = re.compile(r"`([^`]+)`")
+
+
+def page(request: Request, template: str, status: int = 200, **context: Any) -> Response:
+    """The page of a template. It knows its own address and whether personal data is shown."""
+    about = {"here": request.url.path, "show_personal_data": shows_personal_data(request)}
+    text = _TEMPLATES[template].render(about | context)
+    return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
+
+
+def shows_personal_data(request: Request) -> bool:
+    """Whether the setting allows it."""
+    shows: bool = request.app.state.settings.web_show_personal_data
+    return shows
+
+
+def link(path: str, filters: Mapping[str, Any]) -> str:
+    """An address of these pages with the filters that are given."""
+    given = {name: value for name, value in filters.items() if value}
+    query = _ENVIRONMENT.filters["urlencode"](
+        [(n, v) for n, vs in given.items() for v in (vs if isinstance(vs, list) else [vs])]
+    )
+    return f"{path}?{query}" if query else path
+
+
+def _value(value: object) -> Markup:
+    """A value of a column, whatever its kind."""
+    match value:
+        case None:
+            return Markup('<span class="none">none</span>')
+        case masking.MASK:
+            return Markup('<span class="masked">{}</span>').format(value)
+        case datetime() if value.tzinfo is None:
+            return Markup('{} <span class="gap">as sent, without offset</span>').format(
+                value.isoformat(" ")
+            )
+        case datetime():
+            return wording.moment(value)
+        case _:
+            return visible.untrusted(value)
+
+
+def _code(text: str) -> Markup:
+    """Commands between backticks as code."""
+    return Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("delivery.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        auto_reload=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "untrusted": visible.untrusted,
+        "value": _value,
+        "moment": wording.moment,
+        "number": wording.number,
+        "about": wording.about,
+        "size": wording.size,
+        "sentence": wording.sentence,
+        "code": _code,
+    }
+    return environment
+
+
+_ENVIRONMENT = _environment()
+
+# All are compiled here, so that the first visitor does not wait for it.
+_TEMPLATES = {name: _ENVIRONMENT.get_template(name) for name in _ENVIRONMENT.list_templates()}

@@ -1,0 +1,60 @@
+"""Numbers and times as people read them. Pure."""
+
+from datetime import UTC, datetime, timedelta
+
+from markupsafe import Markup
+
+_EXACT = 6  # digits of a second
+
+_DAY, _HOUR, _MINUTE = 86_400, 3600, 60
+
+
+def number(value: int) -> str:
+    """With commas between thousands."""
+    return f"{value:,}"
+
+
+def size(count: int) -> str:
+    """So many bytes, in the unit that leaves few digits."""
+    if count < 1000:
+        return f"{count} bytes"
+    return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
+
+
+def moment(time: datetime, digits: int = _EXACT) -> Markup:
+    """A `<time>` in UTC with so many digits of a second, whole to programs and to the pointer.
+
+    All six are left out where they are zeros.
+    """
+    utc = time.astimezone(UTC).replace(tzinfo=None)
+    fraction = f".{utc.microsecond:06}"[: digits + 1] if digits else ""
+    if digits == _EXACT and not utc.microsecond:
+        fraction = ""
+    shown = f"{utc.isoformat(' ', 'seconds')}{fraction}"
+    whole = f"{utc.isoformat()}Z"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(whole, whole, shown)
+
+
+def distance(span: timedelta) -> str:
+    """How long a span is, in its two largest units; its direction is left out."""
+    span = abs(span)
+    seconds = int(span.total_seconds())
+    if seconds >= _DAY:
+        return f"{number(seconds // _DAY)} d {seconds % _DAY // _HOUR} h"
+    if seconds >= _HOUR:
+        return f"{seconds // _HOUR} h {seconds % _HOUR // _MINUTE} min"
+    if seconds >= _MINUTE:
+        return f"{seconds // _MINUTE} min {seconds % _MINUTE} s"
+    if seconds:
+        return f"{span.total_seconds():.1f} s"
+    return f"{span // timedelta(milliseconds=1)} ms"
+
+
+def about(value: int) -> str:
+    """An estimate: its first two digits, and zeros."""
+    return f"about {number(int(float(f'{value:.2g}')))}"
+
+
+def sentence(text: str) -> str:
+    """With a capital at its beginning and a full stop at its end."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"

@@ -1,0 +1,200 @@
+"""The pages in a real browser: at a phone's width and at a desk's, light and dark, by keyboard."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import every_outcome
+import psycopg
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from every_outcome import DEEP, HOSTILE, LARGE, ORDER
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+from pydantic import SecretStr
+from served import served
+
+from delivery import database
+from delivery.embedded.postgres import PostgresServer
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+PHONE, DESK = 390, 1280
+SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
+
+PAGES = ("/", "/events", f"/orders/{ORDER}", f"/orders/{HOSTILE}", f"/orders/{LARGE}",
+         f"/orders/{DEEP}", "/dead-letters", "/dead-letters/2", "/dead-letters/3")  # fmt: skip
+ERRORS = ("/orders/99", "/orders?order_id=x", "/events?since=x&order_id=y", "/nothing")
+EMPTY = ("/events?order_id=99", "/dead-letters?reason=future_event_time")
+
+TOO_WIDE = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+UNFOLD = "() => document.querySelectorAll('details').forEach(part => part.open = true)"
+
+NewPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def address(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
+    """A service on a row of each outcome, that masks nothing: hostile texts stand on its pages."""
+    name = "browsed"
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+        url = f"{postgres_server.url.rpartition('/')[0]}/{name}"
+        with database.connect(SecretStr(url), "test") as writing:
+            every_outcome.fill(writing)
+        with served(url, web_show_personal_data=True) as address:
+            yield address
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"THE PAGES ARE NOT TESTED IN A BROWSER: install one of {', '.join(BROWSERS)}")
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_page(browser: Browser, address: str) -> Iterator[NewPage]:
+    """Opens a page of a window of its own. At the end no window may have said anything."""
+    said: list[str] = []
+    windows = []
+
+    def new(width: int, **options: Any) -> Page:
+        viewport: ViewportSize = {"width": width, "height": 800}
+        window = browser.new_context(base_url=address, viewport=viewport, **options)
+        windows.append(window)
+        page = window.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: said.append(dialog.message))
+        return page
+
+    yield new
+    for window in windows:
+        window.close()
+    assert [text for text in said if not text.startswith("Failed to load resource")] == []
+
+
+@pytest.fixture
+def rules() -> Axe:
+    """The rules of accessibility."""
+    return Axe()
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_every_page_fits_and_runs_nothing(new_page: NewPage, width: int) -> None:
+    page = new_page(width)
+    for path in PAGES + ERRORS + EMPTY:
+        page.goto(path)
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            page.evaluate(UNFOLD)
+            assert not page.evaluate(TOO_WIDE), (path, scheme)
+        assert page.title().endswith(" · delivery")
+        assert page.locator("main img, main script, main iframe").count() == 0
+
+
+def test_every_page_is_accessible_on_a_phone_in_the_light_and_at_a_dark_desk(
+    new_page: NewPage, rules: Axe
+) -> None:
+    page = new_page(PHONE)
+    for path in PAGES[:4] + PAGES[6:8] + ERRORS[1:] + EMPTY[:1]:
+        page.goto(path)
+        page.evaluate(UNFOLD)
+        for width, scheme in (PHONE, SCHEMES[0]), (DESK, SCHEMES[1]):
+            page.set_viewport_size({"width": width, "height": 800})
+            page.emulate_media(color_scheme=scheme)
+            assert serious(rules, page) == [], (path, width)
+
+
+def serious(rules: Axe, page: Page) -> list[str]:
+    """What the rules find serious or critical, in words."""
+    found = rules.run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{rule['id']}: {node['html']}"
+        for rule in found
+        if rule["impact"] in {"serious", "critical"}
+        for node in rule["nodes"]
+    ]
+
+
+def test_the_rules_find_what_is_wrong(new_page: NewPage, rules: Axe) -> None:
+    page = new_page(DESK)
+    page.goto("/")
+    page.evaluate("document.querySelector('label').remove()")
+    page.evaluate("document.querySelector('h1').style.color = '#ddd'")
+    named = {text.partition(":")[0] for text in serious(rules, page)}
+    assert {"label", "color-contrast"} <= named
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_an_order_is_found_and_its_payload_read_by_keyboard_alone(
+    new_page: NewPage, width: int
+) -> None:
+    page = new_page(width)
+    page.goto("/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Order id")).to_be_focused()
+    page.keyboard.type(str(ORDER))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name=f"Order {ORDER}")).to_be_visible()
+    expect(page.get_by_role("article")).to_have_count(7)
+    payload = page.get_by_role("region", name="Payload of record 0, partition 0")
+    expect(payload).to_be_hidden()
+    press_tab_until_focused(page, "summary")
+    page.keyboard.press("Enter")
+    expect(payload).to_contain_text('"orderId": 1001')
+    page.keyboard.press("Tab")
+    expect(payload).to_be_focused()
+
+
+def press_tab_until_focused(page: Page, selector: str) -> None:
+    """At most so many times as there may be links before it."""
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"{selector} is not reached")
+
+
+def test_what_has_the_focus_is_seen(new_page: NewPage) -> None:
+    page = new_page(DESK)
+    page.goto("/events")
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        outline = "getComputedStyle(document.activeElement).outlineWidth"
+        assert page.evaluate(outline) == "3px"
+
+
+def test_without_scripts_the_pages_are_the_same(new_page: NewPage) -> None:
+    with_scripts, without = new_page(DESK), new_page(DESK, java_script_enabled=False)
+    for path in (f"/orders/{ORDER}", "/events", "/dead-letters/2"):
+        with_scripts.goto(path)
+        without.goto(path)
+        read = without.locator("body").inner_text()
+        assert "HTTP API" in read
+        assert read == with_scripts.locator("body").inner_text()
+
+
+def test_the_filters_of_the_activity_lead_to_a_letter_and_to_its_record(new_page: NewPage) -> None:
+    page = new_page(PHONE)
+    page.goto("/events")
+    page.get_by_label("rejected").check()
+    page.get_by_label("Order id").fill(str(ORDER))
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_label("rejected")).to_be_checked()
+    page.get_by_role("link", name="missing field").click()
+    expect(page.get_by_role("heading", name="Dead letter 1")).to_be_visible()
+    expect(page.get_by_text("delivery dead-letters replay 1")).to_be_visible()
+    page.get_by_role("link", name="orders/0/5").click()
+    expect(page.get_by_label("Record", exact=True)).to_have_value("orders/0/5")
+    expect(page.get_by_role("row")).to_have_count(2)

@@ -1,0 +1,230 @@
+"""`delivery serve` as people run it: a real process beside workers, outages, its end."""
+
+import json
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import processes
+import psutil
+import pytest
+from conftest import Service
+from processes import Process, wait_until
+from psycopg import sql
+from pydantic import SecretStr
+from stream import stream, truth
+
+from delivery import migrations
+from delivery.database import Connection
+from delivery.embedded import postgres
+from delivery.embedded.postgres import PostgresServer
+
+Serve = Callable[..., Process]
+Connect = Callable[[Process], httpx.Client]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts `delivery serve` with these options and settings; it is killed after the test."""
+    started: list[Process] = []
+
+    def start(*options: str, **settings: str) -> Process:
+        log = tmp_path / f"serve-{len(started)}"
+        started.append(processes.start(log, ["-m", "delivery", "serve", *options], settings))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.running.kill()
+        process.running.wait()
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[Process], httpx.Client]]:
+    """Connects to a service that was started, as soon as it says its address."""
+    with ExitStack() as opened:
+
+        def open_(process: Process) -> httpx.Client:
+            client = httpx.Client(base_url=address(process), timeout=30)
+            return opened.enter_context(client)
+
+        yield open_
+
+
+def lines(process: Process, event: str) -> list[dict[str, Any]]:
+    """What it has logged of this kind."""
+    said = [json.loads(line) for line in process.stderr().splitlines() if line.startswith("{")]
+    return [line for line in said if line["event"] == event]
+
+
+def address(process: Process) -> str:
+    """Where it says that it listens."""
+    wait_until(lambda: bool(lines(process, "serving")), "it says its address", process)
+    return str(lines(process, "serving")[0]["url"])
+
+
+def test_it_tells_what_workers_do_meanwhile_and_how_far_they_are(
+    service: Service, serve: Serve, connect: Connect
+) -> None:
+    served = serve("--port", "0", **service.settings)
+    client = connect(served)
+    assert client.get("/api/events").json() == {"events": [], "next": None}
+    sent = stream(21, 500)
+    service.publish(sent)
+
+    def lag() -> list[int] | None:
+        partitions = client.get("/api/stats").json()["lag"]
+        return None if partitions is None else [partition["lag"] for partition in partitions]
+
+    wait_until(lambda: lag() == [500], "the lag is told", served)
+    service.drain()
+    wait_until(lambda: lag() == [0], "the lag is gone", served)
+    outcomes = [e["outcome"] for e in client.get("/api/events?limit=1000").json()["events"]]
+    assert len(outcomes) == 500
+    assert Counter(outcomes) == Counter(truth(sent).outcomes.values())
+    assert served.end(signal.SIGTERM) == 0
+    assert service.committed() == {0: 500}  # nothing of it is the service's doing
+
+
+def test_its_log_has_no_order_and_no_filter_of_anybody(
+    database_url: str, serve: Serve, connect: Connect
+) -> None:
+    served = serve("--port", "0", database_url=database_url)
+    client = connect(served)
+    client.get("/api/orders/4711")
+    client.get("/api/events?record=secret/0/1")
+    client.get("/secret")
+    wait_until(lambda: len(lines(served, "answered")) == 3, "they are logged", served)
+    paths = [line["path"] for line in lines(served, "answered")]
+    assert paths == ["/api/orders/{order_id}", "/api/events", None]
+    assert served.end(signal.SIGINT) == 0
+    assert "4711" not in served.stderr()
+    assert "secret" not in served.stderr()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[PostgresServer]:
+    """A PostgreSQL that the test may stop."""
+    server = postgres.start(tmp_path / "postgres", settings={"fsync": "off"})
+    migrations.upgrade(SecretStr(server.url))
+    yield server
+    server.stop()
+
+
+def test_an_outage_is_said_and_it_recovers_by_itself(
+    own_server: PostgresServer, serve: Serve, tmp_path: Path, connect: Connect
+) -> None:
+    served = serve("--port", "0", database_url=own_server.url)
+    client = connect(served)
+    assert client.get("/readyz").status_code == 200
+    own_server.stop()
+    answer = client.get("/api/events")
+    assert (answer.status_code, answer.json()["status"]) == (503, 503)
+    assert int(answer.headers["retry-after"]) > 0
+    assert client.get("/readyz").status_code == 503
+    assert client.get("/healthz").status_code == 200
+    again = postgres.start(tmp_path / "postgres", port=own_server.port)
+    try:
+        wait_until(lambda: client.get("/api/events").is_success, "it recovers", served)
+        assert client.get("/readyz").status_code == 200
+        assert served.end(signal.SIGTERM) == 0
+    finally:
+        again.stop()
+
+
+def test_sigterm_during_an_outage_ends_it_too(
+    own_server: PostgresServer, serve: Serve, connect: Connect
+) -> None:
+    served = serve("--port", "0", database_url=own_server.url)
+    client = connect(served)
+    own_server.stop()
+    assert client.get("/readyz").status_code == 503
+    assert served.end(signal.SIGTERM, seconds=10) == 0
+
+
+def test_sigterm_ends_it_while_the_database_is_frozen(
+    own_server: PostgresServer, serve: Serve, connect: Connect
+) -> None:
+    served = serve("--port", "0", database_url=own_server.url)
+    client = connect(served)
+    assert client.get("/readyz").status_code == 200
+    with frozen(own_server.pid), ThreadPoolExecutor() as threads:
+        asked = threads.submit(client.get, "/api/events")
+        assert client.get("/healthz").status_code == 200
+        assert served.end(signal.SIGTERM, seconds=12) == 0
+    assert asked.done()
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """A server whose processes are stopped; they go on afterwards."""
+    server = psutil.Process(pid)
+    ours = [server, *server.children(recursive=True)]
+    for process in ours:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in ours:
+            process.resume()
+
+
+def test_a_database_that_can_not_be_reached_at_the_start_is_told(serve: Serve) -> None:
+    served = serve(database_url="postgresql://nobody@127.0.0.1:1/none")
+    assert served.exit_code() == 3
+    assert "can't be reached" in the_line(served)
+
+
+def test_a_database_that_is_not_migrated_is_told(empty_database_url: str, serve: Serve) -> None:
+    served = serve(database_url=empty_database_url)
+    assert served.exit_code() == 2
+    assert "run `delivery migrate`" in the_line(served)
+
+
+def test_a_port_that_is_taken_is_told(database_url: str, serve: Serve) -> None:
+    port = address(serve("--port", "0", database_url=database_url)).rpartition(":")[2]
+    served = serve("--port", port, database_url=database_url)
+    assert served.exit_code() == 2
+    assert f"127.0.0.1 port {port}" in the_line(served)
+
+
+def test_a_wrong_setting_is_told(serve: Serve) -> None:
+    served = serve(database_url="postgresql://nobody@127.0.0.1:1/none", web_pool_size="0")
+    assert served.exit_code() == 2
+    assert "DELIVERY_WEB_POOL_SIZE" in the_line(served)
+
+
+def test_without_the_extra_it_is_told_what_to_install(tmp_path: Path, database_url: str) -> None:
+    without = (
+        "import sys; sys.modules['uvicorn'] = None; sys.argv[1:] = ['serve']; "
+        "from delivery import cli; sys.exit(cli.run())"
+    )
+    served = processes.start(tmp_path / "log", ["-c", without], {"database_url": database_url})
+    assert served.exit_code() == 2
+    assert "pip install 'delivery[web]'" in the_line(served)
+
+
+def test_a_role_that_may_only_read_is_enough(
+    connection: Connection, database_url: str, serve: Serve
+) -> None:
+    role = connection.info.dbname + "_reader"
+    connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+    as_role = database_url.replace("postgres@", f"{role}@")
+    refused = serve("--port", "0", web_database_url=as_role)
+    assert refused.exit_code() == 2
+    migrations.grant(SecretStr(database_url), "reader", role)
+    url = address(serve("--port", "0", web_database_url=as_role))
+    assert httpx.get(f"{url}/readyz").status_code == 200
+    assert httpx.get(f"{url}/api/stats").status_code == 200
+    assert httpx.get(f"{url}/").status_code == 200
+
+
+def the_line(process: Process) -> str:
+    (line,) = process.stderr().splitlines()
+    assert line.startswith("delivery: ")
+    return line

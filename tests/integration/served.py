@@ -1,0 +1,41 @@
+"""The web application behind a real HTTP server, in a thread of the test's process."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from delivery.settings import KafkaSettings, WebSettings
+from delivery.web.app import create_app
+from delivery.web.listener import listening, url
+
+SECONDS = 30.0  # a deadline
+
+
+@contextmanager
+def served(database_url: str, kafka: KafkaSettings | None = None, **settings: Any) -> Iterator[str]:
+    """Serves this database and gives the server's address, such as http://127.0.0.1:34567."""
+    app = create_app(WebSettings(web_database_url=database_url, **settings), kafka)
+    config = uvicorn.Config(app, lifespan="on", ws="none", log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    with listening("127.0.0.1", 0) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],), name="served")
+        thread.start()
+        try:
+            wait_until(lambda: server.started or not thread.is_alive())
+            yield url(listener)
+        finally:
+            server.should_exit = True
+            thread.join(SECONDS)
+    assert not thread.is_alive()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Polls for the condition until a deadline."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -1,0 +1,64 @@
+"""The settings of `delivery serve`."""
+
+from datetime import timedelta
+
+import pytest
+
+from delivery import settings
+from delivery.errors import SettingsError
+from delivery.settings import WebSettings
+
+WORKER = "postgresql://worker@db/delivery"
+READER = "postgresql://reader@db/delivery"
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "WEB_DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS"):
+        monkeypatch.delenv(f"DELIVERY_{name}", raising=False)
+
+
+def test_nobody_else_reaches_it_and_personal_data_is_masked_unless_told() -> None:
+    web = settings.load(WebSettings)
+    assert (web.web_host, web.web_port) == ("127.0.0.1", 8080)
+    assert web.web_show_personal_data is False
+
+
+def test_it_reads_the_workers_database_unless_it_has_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DELIVERY_DATABASE_URL", WORKER)
+    assert settings.load(WebSettings).reader_url.get_secret_value() == WORKER
+    monkeypatch.setenv("DELIVERY_WEB_DATABASE_URL", READER)
+    assert settings.load(WebSettings).reader_url.get_secret_value() == READER
+
+
+def test_without_a_database_it_is_told_what_to_set() -> None:
+    with pytest.raises(SettingsError, match="DELIVERY_DATABASE_URL is not set: the PostgreSQL"):
+        _ = settings.load(WebSettings).reader_url
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "65536"),
+        ("POOL_SIZE", "0"),
+        ("STATEMENT_TIMEOUT", "0"),
+        ("STATEMENT_TIMEOUT", "soon"),
+        ("SHOW_PERSONAL_DATA", "perhaps"),
+        ("ACTIVITY_HORIZON", "PT1M"),
+        ("DATABASE_URL", "mysql://db"),
+    ],
+)
+def test_what_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"DELIVERY_WEB_{name}", value)
+    with pytest.raises(SettingsError, match=f"DELIVERY_WEB_{name} "):
+        settings.load(WebSettings)
+
+
+def test_durations_are_seconds_or_iso(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DELIVERY_WEB_STATEMENT_TIMEOUT", "2.5")
+    monkeypatch.setenv("DELIVERY_WEB_ACTIVITY_HORIZON", "P2D")
+    web = settings.load(WebSettings)
+    assert web.web_statement_timeout == timedelta(seconds=2.5)
+    assert web.web_activity_horizon == timedelta(days=2)
