@@ -2,7 +2,8 @@
 
 Half of writing a batch is waiting: PostgreSQL takes longer for the rows of a COPY than we need to
 send them. That time is used here, in the same thread: two threads would fight for one interpreter
-and would have to be thought about.
+and would have to be thought about. Behind a batch that is not full nothing is prefetched: there is
+no backlog, and a poll at the wrong moment makes kafka-python wait at the next one.
 
 What is prefetched stands in no transaction, and its offsets are not committed. A worker that stops
 forgets it, and one whose batch failed rewinds to before both: Kafka still has the records.
@@ -25,6 +26,7 @@ class Prefetch:
     polled: list[Record] = field(default_factory=list)
     _decoded: list[Arrival] = field(default_factory=list)
     _failure: Exception | None = None
+    _is_backlog: bool = False
 
     def take(self) -> list[Arrival]:
         """The next batch. Where none was prefetched it waits for records as `consumer.poll` does.
@@ -34,6 +36,7 @@ class Prefetch:
         if self._failure is not None:
             raise self._failure
         self.polled = self.polled or consumer.poll(self.kafka)
+        self._is_backlog = consumer.is_full(self.kafka, self.polled)
         taken = self._decoded or decoded(self.contract, self.polled)
         self.forget()
         return taken
@@ -46,10 +49,10 @@ class Prefetch:
         first, for the partitions may go to another worker.
         """
         try:
-            if not self.polled and not membership.rejoin_due(self.kafka):
+            if self.polled:
+                self._decoded = self._decoded or decoded(self.contract, self.polled)
+            elif self._is_backlog and not membership.rejoin_due(self.kafka):
                 self.polled = consumer.poll(self.kafka, timeout=0)
-            elif self.polled and not self._decoded:
-                self._decoded = decoded(self.contract, self.polled)
         except Exception as error:
             self._failure = error
 

@@ -33,6 +33,10 @@ POLL_TIMEOUT = 1.0  # seconds; poll() waits all of it even when SIGTERM came
 COMMIT_TIMEOUT = 3000
 CLOSE_TIMEOUT = 2000
 METADATA_MAX_AGE = 30_000  # after this long a new topic or partition is noticed
+RETRY_BACKOFF = 20  # kafka-python also sleeps so long where a poll finds nothing under way
+
+# Of a partition, in one fetch: several batches. With Kafka's 1 MB every second batch is its rest.
+FETCHED_BYTES = 4 * 1024 * 1024
 
 Consumer: TypeAlias = KafkaConsumer
 Commit: TypeAlias = Future
@@ -55,6 +59,8 @@ def connected(settings: KafkaSettings, batch_size: int) -> Iterator[Consumer]:
             isolation_level="read_committed",
             metadata_max_age_ms=METADATA_MAX_AGE,
             max_poll_records=batch_size,
+            max_partition_fetch_bytes=FETCHED_BYTES,
+            retry_backoff_ms=RETRY_BACKOFF,
             metrics_enabled=False,
         )
     try:
@@ -94,6 +100,11 @@ def poll(consumer: Consumer, timeout: float = POLL_TIMEOUT) -> list[Record]:
         for partition in sorted(polled)
         for r in polled[partition]
     ]
+
+
+def is_full(consumer: Consumer, batch: Sequence[Record]) -> bool:
+    """Whether `batch` is as large as a poll's can be, so that more records are likely there."""
+    return len(batch) >= int(consumer.config["max_poll_records"])
 
 
 def commit(consumer: Consumer, batch: Sequence[Record]) -> Commit:

@@ -1,0 +1,61 @@
+"""What the contenders share: the poll loop of the ordinary consumer. The worker has its own."""
+
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import structlog
+from kafka import KafkaConsumer
+
+from delivery import log, settings
+from delivery.broker import consumer, offsets
+from delivery.event import Contract
+from delivery.signals import stop_on_signals
+from delivery.worker import collect_garbage_rarely
+
+ConsumerRecord: TypeAlias = Any  # kafka-python's
+
+CONTRACT = Contract(max_future_skew=timedelta(minutes=5))
+
+KAFKA_DEFAULT_POLL = 500  # max.poll.records, as Kafka's own client and Spring leave it
+POLL_TIMEOUT = 1000  # milliseconds
+
+
+def polls(batch_size: int, announced: bool = True) -> Iterator[list[ConsumerRecord]]:
+    """The records of each poll. Their offsets are committed, and waited for, when the caller asks
+    for the next ones: after each poll, as Spring Kafka's AckMode.BATCH does by default.
+
+    The consumer's options are the worker's, but for the records per poll.
+    """
+    kafka = settings.load(settings.KafkaSettings)
+    log.configure("INFO")
+    count = 0
+    with stop_on_signals() as stop, consumer.connected(kafka, batch_size) as member:
+        consumer.join(member, kafka.kafka_topic)
+        end = offsets.end(member, kafka.kafka_topic) if "--drain" in sys.argv else None
+        collect_garbage_rarely()
+        if announced:
+            announce_start()
+        while not stop.requested and not (end and offsets.reached(member, end)):
+            batch = _poll(member)
+            if batch:
+                yield batch
+                member.commit()  # the positions: after the records of the last poll
+                count += len(batch)
+        if announced:
+            announce_end(count)
+
+
+def announce_start() -> None:
+    """The clock starts: the next thing is the first poll."""
+    structlog.get_logger().info("consuming")
+
+
+def announce_end(records: int) -> None:
+    """The last record is done."""
+    structlog.get_logger().info("stopped", records=records)
+
+
+def _poll(member: KafkaConsumer) -> list[ConsumerRecord]:
+    return [record for records in member.poll(POLL_TIMEOUT).values() for record in records]

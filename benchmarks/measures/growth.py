@@ -1,0 +1,161 @@
+"""A log that grows: the worker's rate and the time of a look-up, with 0 to 20 million rows in it.
+
+Rates are told as a ratio to that of an empty database, measured right before or after: so the noise
+of the machine, which changes by the minute, is on both sides.
+"""
+
+import itertools
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from statistics import median
+from typing import Any
+
+from pydantic import SecretStr
+
+from benchmarks import commits, filling, processes
+from benchmarks.field import POLL, WORKER
+from benchmarks.measures.drain import drain
+from benchmarks.records import records
+from benchmarks.sizes import Sizes
+from benchmarks.stage import Stage
+from delivery import history
+from delivery.history import Wanted
+
+WINDOW_ROWS = 100
+BYTES_A_ROW = 1200  # log, delivery and their indexes take 750; the rest is write-ahead log
+
+
+class NoRoomError(Exception):
+    """The disk is too small for a log of that size."""
+
+
+def sequential(stage: Stage, sizes: Sizes) -> Iterator[dict[str, Any]]:
+    """Order ids go up, as a sequence gives them."""
+    return _measure(stage, sizes, "sequential")
+
+
+def drawn(stage: Stage, sizes: Sizes) -> Iterator[dict[str, Any]]:
+    """Order ids are anywhere among 62 bits, as random or hashed ones are."""
+    return _measure(stage, sizes, "random")
+
+
+def _measure(stage: Stage, sizes: Sizes, ids: str) -> Iterator[dict[str, Any]]:
+    total = max(sizes.growth_rows)
+    first_ids = itertools.count(total + 1, sizes.growth_records)
+    with stage.database() as grown:
+        yield {"ids": ids, "rows": 0, **_lookups(stage, sizes, grown, ids, 0)}
+        for before, rows in itertools.pairwise((0, *sizes.growth_rows)):
+            begun = time.monotonic()
+            _require_room(stage, rows - before)
+            with ThreadPoolExecutor(1) as beside:  # publishing and filling take a core each
+                topics = beside.submit(_slices, stage, sizes, ids, first_ids)
+                filling.fill(grown, ids, before + 1, rows, total)
+            yield {"ids": ids, "rows": rows, "filled_in": round(time.monotonic() - begun, 1)}
+            for number, topic in enumerate(topics.result(), 1):
+                rates = _rates(stage, sizes, grown, topic, grown_first=number % 2 == 0)
+                yield {"ids": ids, "rows": rows, "round": number, **rates}
+            yield {"ids": ids, "rows": rows, **_lookups(stage, sizes, grown, ids, rows)}
+
+
+def _require_room(stage: Stage, rows: int) -> None:
+    free = shutil.disk_usage(stage.folder).free
+    if free < rows * BYTES_A_ROW:
+        raise NoRoomError(
+            f"{rows:,} more rows need {rows * BYTES_A_ROW / 1e9:.0f} GB, and {free / 1e9:.0f} GB "
+            "are free: set TMPDIR to a folder with more room"
+        )
+
+
+def _slices(stage: Stage, sizes: Sizes, ids: str, first_ids: Iterator[int]) -> list[str]:
+    """A topic for each round: what the grown log has taken once would be a redelivery."""
+    topics = []
+    for first_id in itertools.islice(first_ids, sizes.rounds):
+        start = datetime.now(UTC) - timedelta(milliseconds=sizes.growth_records)
+        is_random = ids == "random"
+        sent = records(
+            sizes.growth_records, start, first_id=first_id, random_ids=is_random, seed=first_id
+        )
+        topics.append(stage.published(sent))
+    return topics
+
+
+def _rates(stage: Stage, sizes: Sizes, grown: str, topic: str, grown_first: bool) -> dict[str, Any]:
+    """The same topic into the empty database and into the grown one, in changing order.
+
+    It is polled once before: whoever came first to a new topic was the slower one.
+    """
+    drain(stage, POLL, topic, sizes.growth_records, grown)
+    rates = {}
+    with stage.database() as empty:
+        databases = {"empty_rate": empty, "grown_rate": grown}
+        for name in sorted(databases, reverse=grown_first):
+            sample = drain(stage, WORKER, topic, sizes.growth_records, databases[name])
+            rates[name] = sample["rate"]
+            rates[name.replace("rate", "postgres_cpu")] = sample["postgres_cpu"]
+    return {**rates, "ratio": round(rates["grown_rate"] / rates["empty_rate"], 3)}
+
+
+def _lookups(stage: Stage, sizes: Sizes, url: str, ids: str, rows: int) -> dict[str, Any]:
+    """Milliseconds of a history, of an order and of a window of time; median and maximum.
+
+    As `delivery history` asks, on a connection that is there; then the command as a whole.
+    """
+    with commits.connected(url) as connection:
+        step = max(rows, 1) // sizes.lookups or 1
+        known = [1 + number * step for number in range(sizes.lookups)]
+        orders = filling.ids_of(connection, ids, known)
+        moments = [
+            moment
+            for (moment,) in connection.execute(
+                "SELECT consumed_at FROM unnest(%s::bigint[]) AS i JOIN processed_events"
+                " ON order_id = i ORDER BY 1",
+                (orders,),
+            )
+        ] or [datetime.now(UTC) - timedelta(minutes=10)]
+    by_order = [Wanted(order_id) for order_id in orders]
+    by_time = [Wanted(since=m, until=m + timedelta(minutes=5)) for m in moments]
+    window = ["--since", moments[0].isoformat(), "--limit", str(WINDOW_ROWS)]
+    until = ["--until", (moments[0] + timedelta(minutes=5)).isoformat()]
+    return {
+        **_summed("order", _asked(url, by_order)),
+        **_summed("window", _asked(url, by_time)),
+        **_summed("order_command", _commands(stage, url, sizes, [str(orders[0])])),
+        **_summed("window_command", _commands(stage, url, sizes, [*window, *until])),
+    }
+
+
+def _asked(url: str, questions: list[Wanted]) -> list[float]:
+    with history.reading(SecretStr(url)) as connection:
+        list(history.events(connection, questions[0], WINDOW_ROWS))  # warm
+        return [
+            _milliseconds(lambda: list(history.events(connection, wanted, WINDOW_ROWS)))  # noqa: B023
+            for wanted in questions
+        ]
+
+
+def _commands(stage: Stage, url: str, sizes: Sizes, arguments: list[str]) -> list[float]:
+    command = [sys.executable, "-m", "delivery", "history", *arguments]
+    environment = processes.environment(stage.settings("-", url))
+
+    def run() -> None:
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+
+    return [_milliseconds(run) for _ in range(sizes.commands)]
+
+
+def _milliseconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return (time.perf_counter() - begun) * 1000
+
+
+def _summed(name: str, milliseconds: list[float]) -> dict[str, float]:
+    return {
+        f"{name}_ms": round(median(milliseconds), 2),
+        f"{name}_max_ms": round(max(milliseconds), 2),
+    }

@@ -1,0 +1,90 @@
+"""Where each microsecond of the worker goes: py-spy looks at the real one 500 times a second."""
+
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from benchmarks import processes
+from benchmarks.records import records
+from benchmarks.sizes import Sizes
+from benchmarks.stage import Stage
+
+SAMPLES_A_SECOND = 500
+
+# What is not under it is the start, or one of kafka-python's own threads.
+LOOP = "run (delivery/worker.py"
+
+# A sample belongs to the first stage one of whose frames is on its stack. The function's name and
+# its file, as py-spy writes them.
+STAGES = (
+    ("offset commit", ("commit (delivery/broker/consumer.py", "wait_for (delivery/broker")),
+    ("poll", ("poll (delivery/broker/consumer.py",)),
+    ("decode", ("decoded (delivery/inbox.py",)),
+    (
+        "read",
+        ("read (delivery/rows.py", "moment (delivery/rows.py", "at (delivery/dead_letters.py"),
+    ),
+    ("decide", ("decide (delivery/decide.py",)),
+    ("write", ("write (delivery/rows.py", "insert (delivery/dead_letters.py")),
+    ("database commit", ("(psycopg/transaction.py", "transaction (psycopg/")),
+)
+OTHER = "other"
+
+
+def measure(stage: Stage, sizes: Sizes) -> Iterator[dict[str, Any]]:
+    """Microseconds a record by stage, one sample each; or one that says why there is none.
+
+    It is the loop's own time, with its waits for the servers: together 1/rate.
+    """
+    start = datetime.now(UTC) - timedelta(milliseconds=sizes.records)
+    topic = stage.published(records(sizes.records, start))
+    with stage.database() as url:
+        settings = stage.settings(topic, url)
+        stacks, failure = _recorded(settings)
+    if failure:
+        yield {"failure": failure}
+        return
+    microseconds = 1e6 / SAMPLES_A_SECOND / sizes.records
+    for name, count in folded(stacks).items():
+        yield {"stage": name, "samples": count, "microseconds": round(count * microseconds, 2)}
+
+
+def folded(stacks: str) -> Counter[str]:
+    """How many samples belong to which stage. A line is frames with `;` between, and a count."""
+    counts: Counter[str] = Counter()
+    for line in stacks.splitlines():
+        stack, _, count = line.rpartition(" ")
+        if LOOP in stack:
+            counts[_stage(stack)] += int(count)
+    return counts
+
+
+def _stage(stack: str) -> str:
+    for name, frames in STAGES:
+        if any(frame in stack for frame in frames):
+            return name
+    return OTHER
+
+
+def _recorded(settings: dict[str, str]) -> tuple[str, str]:
+    """What py-spy saw of a worker's drain, or else why it could not look."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "stacks"
+        spy = [str(Path(sys.executable).with_name("py-spy")), "record", "--format", "raw", "--idle"]
+        how = ["--rate", str(SAMPLES_A_SECOND), "--output", str(output), "--"]
+        worker = [sys.executable, "-m", "delivery", "worker", "--drain"]
+        done = subprocess.run(
+            [*spy, *how, *worker],
+            env=processes.environment(settings),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode or not output.exists():
+            return "", " ".join(done.stderr.split())[-300:] or f"exit code {done.returncode}"
+        return output.read_text(), ""

@@ -1,0 +1,70 @@
+"""The parts of a run. Each is measured on its own and kept in a file of its own as it grows."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measures import correctness, growth, latency, profile, throughput, workers
+from benchmarks.sizes import Sizes
+from benchmarks.stage import Stage
+
+Samples = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """`minutes` is what a full run of it takes on two cores."""
+
+    name: str
+    measure: Callable[[Stage, Sizes], Iterator[dict[str, Any]]]
+    minutes: float
+
+
+PARTS = (
+    Part("throughput", throughput.measure, 5),
+    Part("latency", latency.measure, 7),
+    Part("workers", workers.measure, 5),
+    Part("correctness", correctness.measure, 3),
+    Part("profile", profile.measure, 1),
+    Part("growth-sequential", growth.sequential, 7),
+    Part("growth-random", growth.drawn, 8),
+)
+
+
+class UnknownPartError(Exception):
+    """A name that no part has."""
+
+
+def chosen(names: str) -> list[Part]:
+    """The parts whose names begin with one of these; all for none. Raises UnknownPartError."""
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    for name in wanted:
+        if not any(part.name.startswith(name) for part in PARTS):
+            known = ", ".join(part.name for part in PARTS)
+            raise UnknownPartError(f"there is no part {name!r}: choose of {known}")
+    return [p for p in PARTS if not wanted or any(p.name.startswith(name) for name in wanted)]
+
+
+def save(folder: Path, part: Part, samples: Samples, is_quick: bool, is_complete: bool) -> None:
+    """Writes what there is so far: an interrupted run loses at most one sample."""
+    (folder / "parts").mkdir(parents=True, exist_ok=True)
+    content = {
+        "part": part.name,
+        "quick": is_quick,
+        "complete": is_complete,
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "samples": samples,
+    }
+    file = folder / "parts" / f"{part.name}.json"
+    beside = file.with_suffix(".part")
+    beside.write_text(json.dumps(content, indent=1) + "\n")
+    beside.replace(file)
+
+
+def load(folder: Path) -> dict[str, dict[str, Any]]:
+    """All parts that are there, in the order of a run."""
+    files = {part.name: folder / "parts" / f"{part.name}.json" for part in PARTS}
+    return {name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}

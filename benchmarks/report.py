@@ -1,0 +1,103 @@
+"""The report: a table on stdout, report.json, charts, and the figures in docs/benchmarks.md."""
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from benchmarks import charts, figures, parts
+from benchmarks.figures import Figures
+
+DOCS = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+
+# What lies between them in the document is replaced, the words around it are people's.
+BEGIN, END = "<!-- figures: begin, made by scripts/bench --docs -->", "<!-- figures: end -->"
+
+
+class NothingMeasuredError(Exception):
+    """There is no part to report of, or none that tells anything of speed."""
+
+
+def write(folder: Path) -> list[Figures]:
+    """Makes report.json and the charts of the parts in the folder. Raises NothingMeasuredError."""
+    measured = parts.load(folder)
+    if not measured:
+        raise NothingMeasuredError(f"nothing is measured in {folder} yet")
+    told = figures.of(measured)
+    report = {
+        "machine": json.loads((folder / "machine.json").read_text()),
+        "figures": [vars(one) for one in told],
+        "parts": measured,
+    }
+    (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    charts.draw(measured, folder)
+    return told
+
+
+def show(told: list[Figures]) -> None:
+    """Prints the tables on stdout."""
+    console = Console()
+    for one in told:
+        table = Table(title=one.title, caption=escape(one.note), title_justify="left")
+        for number, column in enumerate(one.columns):
+            table.add_column(escape(column), justify="left" if number == 0 else "right")
+        for row in one.rows:
+            table.add_row(*map(escape, row))
+        console.print(table)
+
+
+def write_docs(folder: Path, told: list[Figures], docs: Path = DOCS) -> None:
+    """Replaces the figures in the document, and lays report.json and the charts beside it.
+
+    Raises NothingMeasuredError where a part is of a quick run.
+    """
+    if any(part["quick"] for part in parts.load(folder).values()):
+        raise NothingMeasuredError(f"{folder} is of a quick run, which tells nothing of speed")
+    beside = docs.with_suffix("")
+    beside.mkdir(exist_ok=True)
+    for one in told:
+        for ending in ("png", "svg") if one.chart else ():
+            shutil.copyfile(folder / f"{one.chart}.{ending}", beside / f"{one.chart}.{ending}")
+    shutil.copyfile(folder / "report.json", beside / "report.json")
+    report = json.loads((folder / "report.json").read_text())
+    made = "\n\n".join([_machine(report), *(_markdown(one, beside.name) for one in told)])
+    between = re.compile(f"(?<={re.escape(BEGIN)}\n).*(?={re.escape(END)})", re.DOTALL)
+    docs.write_text(between.sub(lambda _: f"\n{made}\n\n", docs.read_text()))
+
+
+def _markdown(one: Figures, folder: str) -> str:
+    chart = f"\n\n![{one.title}]({folder}/{one.chart}.svg)" if one.chart else ""
+    lines = [f"| {' | '.join(row)} |" for row in (one.columns, *one.rows)]
+    rule = f"|---|{'---:|' * (len(one.columns) - 1)}"
+    table = "\n".join(["", "", lines[0], rule, *lines[1:]]) if one.rows else ""
+    return f"### {one.title}\n\n{one.note}{table}{chart}"
+
+
+def _machine(report: Mapping[str, Any]) -> str:
+    machine = report["machine"]
+    settings = ", ".join(f"{k} {v}" for k, v in machine["postgresql_settings"].items())
+    libraries = ", ".join(f"{name} {number}" for name, number in machine["libraries"].items())
+    days = sorted({part["measured_at"][:10] for part in report["parts"].values()})
+    wanting = [name for name, part in report["parts"].items() if not part["complete"]]
+    wanting += [part.name for part in parts.PARTS if part.name not in report["parts"]]
+    return "\n".join(
+        [
+            "| measured | |",
+            "|---|---|",
+            f"| on | {' to '.join(dict.fromkeys([days[0], days[-1]]))} |",
+            f"| processor | {machine['processor']}, {machine['cores']} cores |",
+            f"| memory | {machine['memory_gib']} GiB |",
+            f"| system | {machine['system']} |",
+            f"| servers | PostgreSQL {machine['postgresql']}, Apache Kafka {machine['kafka']}, "
+            f"Redis {machine['redis']}, all beside the contenders |",
+            f"| PostgreSQL's settings | {settings}: the defaults, but for the last |",
+            f"| software | {machine['python']}, {libraries} |",
+            *([f"| parts not measured to their end | {', '.join(wanting)} |"] if wanting else []),
+        ]
+    )
