@@ -41,6 +41,10 @@ def main(
             help="Where the report goes.  [default: bench-report, or bench-report-quick]",
         ),
     ] = None,
+    postgres: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A setting of PostgreSQL beside its defaults."),
+    ] = None,
     docs: Annotated[
         bool,
         typer.Option("--docs", help="Renew the figures of docs/benchmarks.md from the report."),
@@ -57,7 +61,8 @@ def main(
     try:
         wanted = [] if only == NOTHING else chosen(only)
         if wanted:
-            _measure(folder, wanted, quick)
+            settings = dict(_setting(text) for text in postgres or ())
+            _measure(folder, wanted, quick, settings)
         told = report.write(folder)
         report.show(told)
         if docs:
@@ -68,11 +73,18 @@ def main(
     _say(f"report: {folder / 'report.json'}")
 
 
-def _measure(folder: Path, wanted: list[Part], quick: bool) -> None:
+def _setting(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE such as shared_buffers=4GB")
+    return name, value
+
+
+def _measure(folder: Path, wanted: list[Part], quick: bool, settings: Mapping[str, str]) -> None:
     minutes = QUICK_MINUTES if quick else sum(part.minutes for part in wanted)
     _say(f"{', '.join(part.name for part in wanted)}: about {minutes:.0f} minutes")
     folder.mkdir(parents=True, exist_ok=True)
-    with stage.opened(fast_start=quick) as opened:
+    with stage.opened(settings, fast_start=quick) as opened:
         told = machine.description(opened)
         (folder / "machine.json").write_text(json.dumps(told, indent=1) + "\n")
         for part in wanted:

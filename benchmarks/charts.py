@@ -71,13 +71,8 @@ def _throughput(axes: Axes, samples: Samples) -> None:
 def _bars(axes: Axes, bars: Mapping[str, Spread], form: str) -> None:
     """Horizontal bars from the top down, each with its value and a whisker."""
     for place, (label, s) in enumerate(bars.items()):
-        look: dict[str, Any] = {
-            "color": GREYS[place % 5],
-            "hatch": HATCHES[place % 5],
-            "edgecolor": "black",
-        }
         whisker = [[s.median - s.low], [s.high - s.median]]
-        axes.barh([label], [s.median], xerr=whisker, capsize=3, **look)
+        axes.barh([label], [s.median], xerr=whisker, capsize=3, **_bar(place))
         axes.annotate(
             form.format(s.median), (s.high, place), (6, 0), textcoords="offset points", va="center"
         )
@@ -92,12 +87,7 @@ def _cost(axes: Axes, samples: Samples) -> None:
     for place, (name, label) in enumerate(names.items()):
         found = [spread(where(samples, contender=c.name), f"{name}_cpu") for c in designs]
         lengths = [s.median if s else 0.0 for s in found]
-        look: dict[str, Any] = {
-            "color": GREYS[place],
-            "hatch": HATCHES[place],
-            "edgecolor": "black",
-        }
-        axes.barh([c.label for c in designs], lengths, left=ends, label=label, **look)
+        axes.barh([c.label for c in designs], lengths, left=ends, label=label, **_bar(place))
         ends = [end + length for end, length in zip(ends, lengths, strict=True)]
     for place, end in enumerate(ends):
         axes.annotate(f"{end:,.0f}", (end, place), (6, 0), textcoords="offset points", va="center")
@@ -114,13 +104,8 @@ def _latency(axes: Axes, samples: Samples) -> None:
             rates = sorted({s["rate"] for s in of_it})
             found = [s for rate in rates if (s := spread(where(of_it, rate=rate), name))]
             label = f"{contender.label}, {name}"
-            look: dict[str, Any] = {
-                "marker": MARKERS[place],
-                "linestyle": line,
-                "color": f"{place * 0.25}",
-            }
             axes.errorbar(rates, [s.median for s in found], _whiskers(found), capsize=3,
-                          label=label, **look)  # fmt: skip
+                          label=label, **_line(place, line))  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("records/s produced (logarithmic)")
@@ -134,13 +119,9 @@ def _growth(axes: Axes, samples: Samples) -> None:
         of_it = where(samples, ids=ids)
         counts = sorted({s["rows"] for s in of_it})
         found = [s for count in counts if (s := spread(where(of_it, rows=count), "ratio"))]
-        look: dict[str, Any] = {
-            "marker": MARKERS[place],
-            "linestyle": LINES[place],
-            "color": f"{place * 0.4}",
-        }
         axes.errorbar([count / 1e6 for count in counts], [s.median for s in found],
-                      _whiskers(found), capsize=3, label=f"{ids} order ids", **look)  # fmt: skip
+                      _whiskers(found), capsize=3, label=f"{ids} order ids",
+                      **_line(place, LINES[place]))  # fmt: skip
         axes.axhline(target, color="0.6", linewidth=0.8, linestyle=LINES[place])
         axes.annotate(f"target, {ids}: {target}", (1, target), (0, 2), fontsize=8, ha="right",
                       xycoords=("axes fraction", "data"), textcoords="offset points")  # fmt: skip
@@ -155,13 +136,8 @@ def _lookups(axes: Axes, samples: Samples) -> None:
     for place, ids in enumerate(("sequential", "random")):
         of_it = sorted(where(samples, ids=ids), key=lambda s: s["rows"])
         for line, (name, label) in zip(LINES, names.items(), strict=False):
-            look: dict[str, Any] = {
-                "marker": MARKERS[place],
-                "linestyle": line,
-                "color": f"{place * 0.4}",
-            }
             axes.plot([s["rows"] / 1e6 for s in of_it], [s[f"{name}_ms"] for s in of_it],
-                      label=f"{label}, {ids} ids", **look)  # fmt: skip
+                      label=f"{label}, {ids} ids", **_line(place, line))  # fmt: skip
     axes.set_ylim(bottom=0)
     axes.set_xlabel("million rows in the log")
     axes.set_ylabel("ms for the query, median")
@@ -188,7 +164,7 @@ def _profile(axes: Axes, samples: Samples) -> None:
 
 
 def _bar(place: int) -> dict[str, Any]:
-    return {"color": GREYS[place], "hatch": HATCHES[place], "edgecolor": "black"}
+    return {"color": GREYS[place % 5], "hatch": HATCHES[place % 5], "edgecolor": "black"}
 
 
 def _line(place: int, style: str) -> dict[str, Any]:

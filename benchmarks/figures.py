@@ -218,7 +218,7 @@ def profile(samples: Samples) -> Figures:
     ]
     return Figures(
         f"Profile of {WORKER.label}",
-        "The worker's loop as py-spy sees it 500 times a second, with its waits for the servers: "
+        "The worker's loop as py-spy sees it 100 times a second, with its waits for the servers: "
         "microseconds a record. py-spy slows it down a little.",
         ("stage", "microseconds a record", "share"),
         rows,

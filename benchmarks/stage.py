@@ -4,7 +4,7 @@ import itertools
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,8 @@ from delivery.embedded.postgres import PostgresServer
 
 Connection = psycopg.Connection[TupleRow]
 
-# The only setting that is not PostgreSQL's default: it tells when each row was committed.
+# What is not PostgreSQL's default, unless somebody asks for more: it tells when each row was
+# committed.
 POSTGRES_SETTINGS = {"track_commit_timestamp": "on"}
 # A worker that was killed keeps its partitions so long; by default the broker allows 6 s at least.
 KAFKA_SETTINGS = {"group.min.session.timeout.ms": "1000"}
@@ -96,15 +97,19 @@ _CREATE = "CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log"
 
 
 @contextmanager
-def opened(fast_start: bool = False) -> Iterator[Stage]:
+def opened(settings: Mapping[str, str] | None = None, fast_start: bool = False) -> Iterator[Stage]:
     """Starts the servers in a temporary folder, and stops them and removes it at the end.
 
-    With `fast_start` the broker is up sooner and slower for ever: not where speed is measured.
+    `settings` are PostgreSQL's, beside its defaults. With `fast_start` the broker is up sooner and
+    slower for ever: not where speed is measured.
     """
+    settings = POSTGRES_SETTINGS | dict(settings or {})
     with ExitStack() as ending:
         holder = tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)
         folder = Path(ending.enter_context(holder))
-        database = postgres.start(folder / "postgres", settings=POSTGRES_SETTINGS)
+        database = postgres.start(
+            folder / "postgres", settings=POSTGRES_SETTINGS | dict(settings or {})
+        )
         ending.callback(database.stop)
         broker = kafka.start(folder / "kafka", settings=KAFKA_SETTINGS, fast_start=fast_start)
         ending.callback(broker.stop)

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from delivery import asked, settings
 from delivery import history as log
+from delivery import settings
 from delivery.cli import output
 from delivery.database import Connection
-from delivery.history import Outcome, Wanted
+from delivery.history import Outcome, Wanted, asked
 from delivery.record import Place
 
 # A payload may hold personal data, so that a table does not show it.

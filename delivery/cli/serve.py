@@ -62,7 +62,7 @@ def serve(
       delivery serve --host 0.0.0.0 --port 80
     """
     web = settings.load(WebSettings)
-    kafka = settings.load(KafkaSettings) if web.kafka_bootstrap_servers else None
+    kafka = settings.load_if_set(KafkaSettings)
     log.configure(web.log_level)
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # what it says we say ourselves
     server = _server(web, kafka)

@@ -14,7 +14,7 @@ from delivery import history, settings
 from delivery import verify as check
 from delivery.broker import topic
 from delivery.cli import output
-from delivery.errors import SettingsError, UnavailableError
+from delivery.errors import UnavailableError
 from delivery.event import Contract
 from delivery.settings import KafkaSettings
 from delivery.verify import Finding, Progress
@@ -101,13 +101,10 @@ def _topic(database_only: bool) -> Iterator[topic.Topic | None]:
 
 
 def _kafka() -> KafkaSettings | None:
-    try:
-        return settings.load(KafkaSettings)
-    except SettingsError as error:
-        if not str(error).startswith("DELIVERY_KAFKA_BOOTSTRAP_SERVERS is not set"):
-            raise
+    kafka = settings.load_if_set(KafkaSettings)
+    if kafka is None:
         output.note("the topic is not checked: DELIVERY_KAFKA_BOOTSTRAP_SERVERS is not set")
-        return None
+    return kafka
 
 
 def _no_records(*_gap: object) -> Iterator[int]:

@@ -18,6 +18,8 @@ HEADERS = {
     "Cache-Control": "no-store",  # unless the answer says otherwise
 }
 
+PROBES = ("/healthz", "/readyz")
+
 
 class Answers:
     """ASGI middleware around the whole application."""
@@ -81,4 +83,5 @@ def _log(method: str, scope: Scope, status: int, seconds: float) -> None:
     """One line for each answer. The path's template, not the path: no order's id, no filters."""
     path = getattr(scope.get("route"), "path", None)
     milliseconds = round(seconds * 1000, 1)
-    log.info("answered", method=method, path=path, status=status, milliseconds=milliseconds)
+    tell = log.debug if path in PROBES else log.info  # they ask every few seconds
+    tell("answered", method=method, path=path, status=status, milliseconds=milliseconds)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from delivery import history
 from delivery.database import Connection
-from delivery.selection import Wanted
+from delivery.history.selection import Wanted
 from delivery.web import lists, models, pool, problems, queries, shown
 from delivery.web.problems import NotFoundError
 

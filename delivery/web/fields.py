@@ -11,8 +11,8 @@ from typing import Any
 
 from starlette.datastructures import QueryParams
 
-from delivery import asked
-from delivery.selection import Outcome, Position, Wanted
+from delivery.history import asked
+from delivery.history.selection import Outcome, Position, Wanted
 
 _NUMBER = re.compile(r"\d{1,19}", re.ASCII)
 _LAST_ID = 2**63 - 1

@@ -5,8 +5,8 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from delivery import asked as asking
-from delivery.selection import Position, Wanted
+from delivery.history import asked as asking
+from delivery.history.selection import Position, Wanted
 from delivery.web import cursor
 from delivery.web.models import EventsWanted
 from delivery.web.problems import WrongFieldError

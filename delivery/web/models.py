@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from delivery import asked
 from delivery.event import Reason
-from delivery.selection import Outcome
+from delivery.history import asked
+from delivery.history.selection import Outcome
 
 LAST_ID = 2**63 - 1
 

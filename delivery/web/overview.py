@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI
 
 from delivery.database import Connection
-from delivery.selection import Outcome
+from delivery.history.selection import Outcome
 from delivery.web import charts, queries
 from delivery.web.activity import Activity
 from delivery.web.lag import Lag

@@ -7,7 +7,7 @@ from fastapi.responses import RedirectResponse
 
 from delivery.database import Connection
 from delivery.event import REASONS
-from delivery.selection import Outcome
+from delivery.history.selection import Outcome
 from delivery.tables import RESOLUTIONS
 from delivery.web import changes, error_pages, fields, overview, queries, rendering
 from delivery.web import letter as letters

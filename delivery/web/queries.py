@@ -7,10 +7,10 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
-from delivery import log_queries, selection
 from delivery.database import Connection
 from delivery.event import REASONS
-from delivery.selection import Position, Wanted
+from delivery.history import log_queries, selection
+from delivery.history.selection import Position, Wanted
 
 Row = dict[str, Any]
 

@@ -1,11 +1,13 @@
 """The web application behind a real HTTP server, in a thread of the test's process."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import structlog
 import uvicorn
 
 from delivery.settings import KafkaSettings, WebSettings
@@ -18,6 +20,7 @@ SECONDS = 30.0  # a deadline
 @contextmanager
 def served(database_url: str, kafka: KafkaSettings | None = None, **settings: Any) -> Iterator[str]:
     """Serves this database and gives the server's address, such as http://127.0.0.1:34567."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     app = create_app(WebSettings(web_database_url=database_url, **settings), kafka)
     config = uvicorn.Config(app, lifespan="on", ws="none", log_config=None, access_log=False)
     server = uvicorn.Server(config)

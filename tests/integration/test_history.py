@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from delivery import decide, history, log_queries
+from delivery import decide, history
 from delivery.database import Connection
 from delivery.errors import NotMigratedError, UnavailableError
-from delivery.history import Outcome, Position, Wanted
+from delivery.history import Outcome, Position, Wanted, log_queries
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

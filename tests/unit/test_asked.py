@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from delivery import asked
+from delivery.history import asked
 
 
 @pytest.mark.parametrize(

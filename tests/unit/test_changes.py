@@ -6,7 +6,7 @@ from typing import Any
 
 from delivery.decide import OUTCOMES
 from delivery.event import OrderCreated
-from delivery.selection import Outcome
+from delivery.history.selection import Outcome
 from delivery.web.changes import SHAPING, WHY_NOTHING, Change, Step, between, follow, read
 
 

@@ -4,118 +4,29 @@ This is the only module that reads the environment. Secrets are `SecretStr`: the
 log, an error or `repr`.
 """
 
-import re
-from datetime import UTC, timedelta, tzinfo
-from pathlib import Path
+from datetime import UTC, timedelta
 from typing import Annotated, Literal, TypeVar
-from zoneinfo import ZoneInfo
 
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from delivery.errors import SettingsError
+from delivery.settings.values import (
+    BootstrapServers,
+    Horizon,
+    Level,
+    Mechanism,
+    PostgresqlUrl,
+    ReadableFile,
+    SessionTimeout,
+    Skew,
+    TopicName,
+    WebTimeout,
+    Zone,
+)
 
 PREFIX = "DELIVERY_"
-
-# A host name or address, an IPv6 address in brackets, and a port.
-_SERVER = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\]):([1-9]\d{0,4})", re.ASCII)
-_ISO_DURATION = TypeAdapter(timedelta)
-
-
-def _postgresql_url(value: SecretStr) -> SecretStr:
-    scheme, separator, rest = value.get_secret_value().partition("://")
-    if not separator or scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
-        raise ValueError("must look like postgresql://user:password@host:5432/database")
-    url = f"postgresql://{rest}"
-    try:
-        conninfo_to_dict(url)
-    except ProgrammingError:  # its text would repeat the password
-        raise ValueError("is not a URL that PostgreSQL understands") from None
-    return SecretStr(url)
-
-
-def _zone(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return UTC if value == "UTC" else ZoneInfo(value)  # datetime's own is faster
-    except (KeyError, OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError
-        raise ValueError("is not a time zone of the IANA database, such as Asia/Seoul") from None
-
-
-def _duration(value: object) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    try:
-        return timedelta(seconds=float(str(value)))
-    except (ValueError, OverflowError):
-        pass
-    try:
-        return _ISO_DURATION.validate_python(value)
-    except ValidationError:
-        raise ValueError(
-            "must be a number of seconds or an ISO 8601 duration such as PT45S"
-        ) from None
-
-
-def _between_a_second_and_half_an_hour(value: timedelta) -> timedelta:
-    if not timedelta(seconds=1) <= value <= timedelta(minutes=30):  # more no broker allows
-        raise ValueError("must be between 1 and 1800 seconds")
-    return value
-
-
-def _between_an_hour_and_a_year(value: timedelta) -> timedelta:
-    if not timedelta(hours=1) <= value <= timedelta(days=366):
-        raise ValueError("must be between an hour and a year, such as P7D")
-    return value
-
-
-def _not_negative(value: timedelta) -> timedelta:
-    if value < timedelta(0):
-        raise ValueError("must not be negative")
-    return value
-
-
-def _bootstrap_servers(value: str) -> str:
-    servers = [server.strip() for server in value.split(",")]
-    for server in servers:
-        match = _SERVER.fullmatch(server)
-        if match is None or int(match[2]) > 65535:
-            raise ValueError("must look like host:9092, several separated by commas")
-    return ",".join(servers)
-
-
-def _readable(value: Path) -> Path:
-    try:
-        value.open("rb").close()
-    except OSError as error:
-        raise ValueError(f"can't be read: {error.strerror}") from None
-    return value
-
-
-PostgresqlUrl = Annotated[SecretStr, AfterValidator(_postgresql_url)]
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-SessionTimeout = Annotated[Duration, AfterValidator(_between_a_second_and_half_an_hour)]
-Skew = Annotated[Duration, AfterValidator(_not_negative)]
-WebTimeout = Annotated[Duration, AfterValidator(_between_a_second_and_half_an_hour)]
-Horizon = Annotated[Duration, AfterValidator(_between_an_hour_and_a_year)]
-Zone = Annotated[tzinfo, BeforeValidator(_zone)]
-BootstrapServers = Annotated[str, AfterValidator(_bootstrap_servers)]
-TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
-ReadableFile = Annotated[Path, AfterValidator(_readable)]
-Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)]
-Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 _CONFIG = SettingsConfigDict(
     env_prefix=PREFIX, arbitrary_types_allowed=True, env_ignore_empty=True, frozen=True
@@ -208,7 +119,6 @@ class WebSettings(BaseSettings):
     web_statement_timeout: WebTimeout = timedelta(seconds=5)
     web_show_personal_data: bool = False
     web_activity_horizon: Horizon = timedelta(days=7)  # so far back minutes are counted
-    kafka_bootstrap_servers: BootstrapServers | None = None  # with it the lag is told
     log_level: Level = "INFO"
 
     @property
@@ -228,6 +138,16 @@ def load(settings: type[Loaded]) -> Loaded:
     try:
         return settings()
     except ValidationError as error:
+        raise SettingsError("; ".join(_messages(error))) from None
+
+
+def load_if_set(settings: type[Loaded]) -> Loaded | None:
+    """As `load`; None where something that `settings` can't do without is not set."""
+    try:
+        return settings()
+    except ValidationError as error:
+        if any(wrong["type"] == "missing" for wrong in error.errors()):
+            return None
         raise SettingsError("; ".join(_messages(error))) from None
 
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import psycopg
 
 from delivery.decide import OUTCOMES
-from delivery.selection import COLUMNS, ORDER, Outcome, Position, Wanted
+from delivery.history.selection import COLUMNS, ORDER, Outcome, Position, Wanted
 from delivery.tables import Time, dead_letters, duplicate_events, processed_events
 
 _DIALECT = psycopg.dialect()  # type: ignore[no-untyped-call]
