@@ -35,7 +35,8 @@ CLOSE_TIMEOUT = 2000
 METADATA_MAX_AGE = 30_000  # after this long a new topic or partition is noticed
 RETRY_BACKOFF = 20  # kafka-python also sleeps so long where a poll finds nothing under way
 
-# Of a partition, in one fetch: several batches. With Kafka's 1 MB every second batch is its rest.
+# In one fetch, of one partition or of all together: several batches. With Kafka's 1 MB for each
+# partition every second batch is a rest; with its 50 MB for all, memory grows with the partitions.
 FETCHED_BYTES = 4 * 1024 * 1024
 
 Consumer: TypeAlias = KafkaConsumer
@@ -60,6 +61,7 @@ def connected(settings: KafkaSettings, batch_size: int) -> Iterator[Consumer]:
             metadata_max_age_ms=METADATA_MAX_AGE,
             max_poll_records=batch_size,
             max_partition_fetch_bytes=FETCHED_BYTES,
+            fetch_max_bytes=FETCHED_BYTES,
             retry_backoff_ms=RETRY_BACKOFF,
             metrics_enabled=False,
         )
