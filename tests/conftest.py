@@ -1,6 +1,7 @@
 """Real servers for the tests: one of each a session, and a database and a topic for each test."""
 
 import itertools
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from delivery.embedded import kafka, postgres
 from delivery.embedded.kafka import KafkaServer
 from delivery.embedded.postgres import PostgresServer
 from delivery.tables import metadata
+
+# A shell's background job ignores SIGINT, and what it starts would too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _number = itertools.count(1)
 
