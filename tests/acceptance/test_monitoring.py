@@ -202,9 +202,12 @@ def test_an_outage_of_the_database_makes_a_worker_unready_but_not_unhealthy(
     server.stop()
     service.publish(event(n) for n in range(1, 101))
     wait_for_status(worker, "/readyz", 503)
-    why = worker.why("/readyz")
-    assert why.keys() == {"database", "schema"}
-    assert why["database"].startswith("PostgreSQL can't be reached: ")
+    wait_for(
+        worker,
+        lambda: worker.why("/readyz").keys() == {"database", "schema"},
+        "it is for the database alone that it is not ready",
+    )
+    assert worker.why("/readyz")["database"].startswith("PostgreSQL can't be reached: ")
     assert "s3cr3t" not in worker.get("/readyz")[1]
     wait_for(worker, lambda: (worker.figure(RETRIES) or 0) >= 6, "it was tried again and again")
     assert worker.lags() == {0: 100}
