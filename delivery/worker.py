@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 
 from delivery import inbox, partitions
-from delivery.broker import consumer, offsets
+from delivery.broker import consumer, membership, offsets
 from delivery.database import Session
 from delivery.errors import FloodError, RaceError, UnavailableError
 from delivery.event import Contract
@@ -90,7 +90,9 @@ class Worker:
             raise
         else:
             self.meter.batch(batch, tally)
-            self.committing = consumer.commit(self.kafka, batch)
+            # Who was away for a session has lost the partitions: their offsets are another's now.
+            if membership.why_absent(self.kafka) is None:
+                self.committing = consumer.commit(self.kafka, batch)
             self.totals += tally
             self.failures = 0
             self._tell(batch, tally)
