@@ -2,7 +2,8 @@
 
 One broken record must not stand in the way of its neighbours. A thousand in a row are no broken
 records but a broken agreement, and thousands of dead letters would be somebody's week. Nothing of
-the batch that completes the row is written: Kafka keeps its records for a worker that reads them.
+the transaction that completes the row is written: Kafka keeps its records for a worker that reads
+them. A transaction is a whole batch, or few records of one where the database refuses rows.
 """
 
 from collections import Counter

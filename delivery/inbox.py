@@ -36,24 +36,18 @@ FEW = 100
 ATTEMPTS = 20
 
 
-def _nothing() -> None:
-    """What there is to do where nobody said what."""
-
-
-def process(
-    connection: Connection,
-    contract: Contract,
-    batch: Sequence[Record],
-    flood: Flood | None = None,
-    on_race: Callable[[], None] = _nothing,
-) -> Tally:
+def process(connection: Connection, contract: Contract, batch: Sequence[Record]) -> Tally:
     """Decodes and settles the records of `batch`: see `settle`."""
-    return settle(connection, decoded(contract, batch), flood, on_race)
+    return settle(connection, decoded(contract, batch))
 
 
 def decoded(contract: Contract, batch: Sequence[Record]) -> list[Arrival]:
     """Each record with the event that it holds, or with why it holds none. Pure."""
     return [(record, decode(contract, record.value, record.time)) for record in batch]
+
+
+def _nothing() -> None:
+    """What there is to do where nobody said what."""
 
 
 def settle(

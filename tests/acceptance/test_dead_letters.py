@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from broken import BROKEN
 from conftest import Service
+from letters import GOOD_LETTERS
 from processes import wait_until
 from stream import Sent
 from test_commands import Done, assert_one_line, command, delivery, environment
@@ -29,15 +30,6 @@ VALUES ('orders', 3, %s, '2026-11-01T12:00Z', %s, %s, %s, %s, %s, %s)
 """
 EVENT = b'{"event": {"orderId": %d}, "createdAt": [2026,11,1,12,0]}'
 
-# Letters of events that are good by now, one order each.
-GOOD_LETTERS = """
-INSERT INTO dead_letters (record_topic, record_partition, record_offset, record_time, record_value,
-                          record_headers, reason, error)
-SELECT 'orders', 0, n, '2026-11-01T12:00Z',
-       convert_to(format('{"event": {"orderId": %%s}, "createdAt": [2026,11,1,1,0]}', n), 'UTF8'),
-       '[]', 'refused_by_database', 'SQLSTATE 23514'
-FROM generate_series(1, %s) AS n
-"""
 COUNTS = """
 SELECT (SELECT count(*) FROM processed_events), (SELECT count(*) FROM deliveries),
        (SELECT count(*) FROM dead_letters WHERE resolution = 'replayed'),

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from letters import GOOD_LETTERS
 from pydantic import SecretStr
 from records import at, batch, record, value
 
@@ -29,15 +30,6 @@ COUNTS = """
 SELECT (SELECT count(*) FROM processed_events), (SELECT count(*) FROM deliveries),
        (SELECT count(*) FROM duplicate_events),
        (SELECT count(*) FROM dead_letters WHERE resolution = 'replayed')
-"""
-# Letters of events that are good by now, one order each.
-GOOD_LETTERS = """
-INSERT INTO dead_letters (record_topic, record_partition, record_offset, record_time, record_value,
-                          record_headers, reason, error)
-SELECT 'orders', 0, n, '2026-11-01T12:00Z',
-       convert_to(format('{"event": {"orderId": %%s}, "createdAt": [2026,11,1,1,0]}', n), 'UTF8'),
-       '[]', 'refused_by_database', 'SQLSTATE 23514'
-FROM generate_series(1, %s) AS n
 """
 LARGE_LETTERS = """
 INSERT INTO dead_letters (record_topic, record_partition, record_offset, record_value,
