@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.field import ALL, DESIGNS
-from benchmarks.figures import where
+from benchmarks.figures import by_stage, where
 from benchmarks.parts import Samples
 from benchmarks.spread import Spread, spread
 
@@ -157,10 +157,8 @@ def _workers(axes: Axes, samples: Samples) -> None:
 
 
 def _profile(axes: Axes, samples: Samples) -> None:
-    ordered = sorted(samples, key=lambda s: -s["microseconds"])
-    bars = {s["stage"]: _exactly(s["microseconds"]) for s in ordered}
-    _bars(axes, bars, "{:.1f}")
-    axes.set_xlabel("microseconds a record, waits included")
+    _bars(axes, by_stage(samples), "{:.1f}")
+    axes.set_xlabel("microseconds a record, waits included; median, minimum and maximum")
 
 
 def _bar(place: int) -> dict[str, Any]:
@@ -169,10 +167,6 @@ def _bar(place: int) -> dict[str, Any]:
 
 def _line(place: int, style: str) -> dict[str, Any]:
     return {"marker": MARKERS[place], "linestyle": style, "color": f"{place * 0.3:.1f}"}
-
-
-def _exactly(value: float) -> Spread:
-    return Spread(value, value, value, 1)
 
 
 def _whiskers(found: list[Spread]) -> list[list[float]]:

@@ -94,20 +94,27 @@ def cost(samples: Samples) -> Figures:
 
 
 def correctness(samples: Samples) -> Figures:
-    """Deliveries lost and doubled."""
+    """Deliveries lost and doubled, in all rounds together."""
     rows = []
     for fault in dict.fromkeys(s["fault"] for s in samples):
         for contender in DESIGNS:
-            for s in where(samples, fault=fault, contender=contender.name):
-                counts = [f"{s[name]:,}" for name in ("struck", "orders", "lost", "doubled")]
-                rows.append([fault, contender.label, *counts])
+            if of_it := where(samples, fault=fault, contender=contender.name):
+                names = ("struck", "orders", "lost", "doubled")
+                rows.append([fault, contender.label, *(_summed(of_it, name) for name in names)])
     return Figures(
         "Correctness beside speed",
         "Struck are the SIGKILLs that hit the process at work, the orders whose first insert "
-        "fails, and the orders that are read again. Each order must end with one delivery.",
+        "fails, and the orders that are read again. Each order must end with one delivery. The "
+        "figures are sums over the rounds, with the least and the greatest of a round.",
         ("fault", "design", "struck", "orders", "lost", "doubled"),
         rows,
     )
+
+
+def _summed(samples: Samples, name: str) -> str:
+    counts = [s[name] for s in samples]
+    total = f"{sum(counts):,}"
+    return total if len(counts) == 1 else f"{total} ({min(counts):,} to {max(counts):,})"
 
 
 def latency(samples: Samples) -> Figures:
@@ -206,16 +213,22 @@ def workers(samples: Samples) -> Figures:
     )
 
 
+def by_stage(samples: Samples) -> dict[str, Spread]:
+    """Microseconds a record of each stage of the profile, the longest first."""
+    names = dict.fromkeys(s["stage"] for s in samples if "stage" in s)
+    found = {name: spread(where(samples, stage=name), "microseconds") for name in names}
+    times = [(name, time) for name, time in found.items() if time]
+    return dict(sorted(times, key=lambda pair: -pair[1].median))
+
+
 def profile(samples: Samples) -> Figures:
     """Microseconds a record."""
-    if failure := samples[0].get("failure"):
+    stages = by_stage(samples)
+    if not stages:
+        failure = samples[0]["failure"]
         return Figures("Profile", f"py-spy could not look into the worker: {failure}", (), ())
-    total = sum(s["microseconds"] for s in samples) or 1
-    ordered = sorted(samples, key=lambda s: -s["microseconds"])
-    rows = [
-        [s["stage"], f"{s['microseconds']:.2f}", f"{s['microseconds'] / total:.0%}"]
-        for s in ordered
-    ]
+    total = sum(time.median for time in stages.values())
+    rows = [[name, str(time), f"{time.median / total:.0%}"] for name, time in stages.items()]
     return Figures(
         f"Profile of {WORKER.label}",
         "The worker's loop as py-spy sees it 100 times a second, with its waits for the servers: "

@@ -27,8 +27,8 @@ PARTS = (
     Part("throughput", throughput.measure, 5),
     Part("latency", latency.measure, 7),
     Part("workers", workers.measure, 5),
-    Part("correctness", correctness.measure, 3),
-    Part("profile", profile.measure, 1),
+    Part("correctness", correctness.measure, 4),
+    Part("profile", profile.measure, 2),
     Part("growth-sequential", growth.sequential, 7),
     Part("growth-random", growth.drawn, 8),
 )

@@ -26,7 +26,7 @@ class Sizes:
     commands: int  # the same from the command line
     worker_counts: tuple[int, ...]
     worker_records: int
-    kills: int
+    kills: int  # in a round
     kill_records: int  # for those that are slow; the worker has ten times as many
     fault_records: int
 
@@ -43,9 +43,9 @@ FULL = Sizes(
     commands=5,
     worker_counts=(1, 2, 4),
     worker_records=200_000,
-    kills=12,
-    kill_records=20_000,
-    fault_records=10_000,
+    kills=5,
+    kill_records=8000,
+    fault_records=5000,
 )
 
 QUICK = Sizes(

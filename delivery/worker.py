@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 
 from delivery import inbox, partitions
-from delivery.broker import consumer, membership, offsets
+from delivery.broker import consumer, offsets
 from delivery.database import Session
 from delivery.errors import FloodError, RaceError, UnavailableError
 from delivery.event import Contract
@@ -67,8 +67,7 @@ class Worker:
             self._keep_watch()
             if arrivals:
                 self._process(arrivals, ahead, stop)
-        if self.committing is not None:
-            consumer.wait_for(self.committing)
+        consumer.wait_for(self.committing)
         return self.totals
 
     def _process(self, arrivals: list[Arrival], ahead: Prefetch, stop: Stop) -> None:
@@ -90,9 +89,8 @@ class Worker:
             raise
         else:
             self.meter.batch(batch, tally)
-            # Who was away for a session has lost the partitions: their offsets are another's now.
-            if membership.why_absent(self.kafka) is None:
-                self.committing = consumer.commit(self.kafka, batch)
+            consumer.wait_for(self.committing)  # kafka-python fails what is more than five at once
+            self.committing = consumer.commit(self.kafka, batch)
             self.totals += tally
             self.failures = 0
             self._tell(batch, tally)

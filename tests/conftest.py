@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
+from kafka.errors import TopicAlreadyExistsError
 from psycopg import sql
 from pydantic import SecretStr
 
@@ -103,6 +104,8 @@ def make_topic(kafka_server: KafkaServer) -> Callable[[int], str]:
         admin = KafkaAdminClient(bootstrap_servers=kafka_server.bootstrap_servers)
         try:
             admin.create_topics([NewTopic(name, partitions, 1)])
+        except TopicAlreadyExistsError:
+            pass  # nobody else has this name: the client asked twice, as the answer was slow
         finally:
             admin.close()
         return name

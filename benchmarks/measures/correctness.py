@@ -63,17 +63,18 @@ class Scene:
 
 
 def measure(stage: Stage, sizes: Sizes) -> Iterator[dict[str, Any]]:
-    """A sample for each design and fault."""
+    """A sample for each design and fault in each round."""
     few = _stream(stage, sizes.kill_records)
     many = _stream(stage, sizes.kill_records * WORKER_TIMES)
-    for contender in DESIGNS:
-        with _scene(stage, contender, many if contender is WORKER else few) as scene:
-            yield _killed(scene, sizes.kills)
     stream = _stream(stage, sizes.fault_records)
-    for fault in (_failing, _replayed):
+    for number in range(1, sizes.rounds + 1):
         for contender in DESIGNS:
-            with _scene(stage, contender, stream) as scene:
-                yield fault(scene)
+            with _scene(stage, contender, many if contender is WORKER else few) as scene:
+                yield {"round": number, **_killed(scene, sizes.kills, random.Random(number))}  # noqa: S311
+        for fault in (_failing, _replayed):
+            for contender in DESIGNS:
+                with _scene(stage, contender, stream) as scene:
+                    yield {"round": number, **fault(scene)}
 
 
 def _stream(stage: Stage, count: int) -> tuple[str, list[int]]:
@@ -90,9 +91,8 @@ def _scene(stage: Stage, contender: Contender, stream: tuple[str, list[int]]) ->
         yield Scene(stage, contender, url, *stream)
 
 
-def _killed(scene: Scene, kills: int) -> dict[str, Any]:
+def _killed(scene: Scene, kills: int, some: random.Random) -> dict[str, Any]:
     """SIGKILL at a moment of its work, and a successor in the same group; at the end one drains."""
-    some = random.Random(1)  # noqa: S311
     settings, struck = scene.settings(), 0
     with commits.connected(scene.url) as connection:
         for _ in range(kills):

@@ -37,21 +37,23 @@ OTHER = "other"
 
 
 def measure(stage: Stage, sizes: Sizes) -> Iterator[dict[str, Any]]:
-    """Microseconds a record by stage, one sample each; or one that says why there is none.
+    """Microseconds a record, a sample for each of the worker's stages in each round.
 
-    It is the loop's own time, with its waits for the servers: together 1/rate.
+    It is the loop's own time, with its waits for the servers: together 1/rate. Where py-spy can't
+    look, one sample says why.
     """
     start = datetime.now(UTC) - timedelta(milliseconds=sizes.records)
     topic = stage.published(records(sizes.records, start))
-    with stage.database() as url:
-        settings = stage.settings(topic, url)
-        stacks, failure = _recorded(settings)
-    if failure:
-        yield {"failure": failure}
-        return
     microseconds = 1e6 / SAMPLES_A_SECOND / sizes.records
-    for name, count in folded(stacks).items():
-        yield {"stage": name, "samples": count, "microseconds": round(count * microseconds, 2)}
+    for number in range(1, sizes.rounds + 1):
+        with stage.database() as url:
+            stacks, failure = _recorded(stage.settings(topic, url))
+        if failure:
+            yield {"failure": failure}
+            return
+        for name, count in folded(stacks).items():
+            time = round(count * microseconds, 2)
+            yield {"round": number, "stage": name, "samples": count, "microseconds": time}
 
 
 def folded(stacks: str) -> Counter[str]:

@@ -20,7 +20,7 @@ from kafka.errors import (
 from kafka.future import Future
 from kafka.structs import OffsetAndMetadata
 
-from delivery.broker import options
+from delivery.broker import membership, options
 from delivery.errors import FencedError, UnavailableError
 from delivery.record import Record, record_time, spans
 from delivery.settings import KafkaSettings
@@ -109,36 +109,42 @@ def is_full(consumer: Consumer, batch: Sequence[Record]) -> bool:
     return len(batch) >= int(consumer.config["max_poll_records"])
 
 
-def commit(consumer: Consumer, batch: Sequence[Record]) -> Commit:
+def commit(consumer: Consumer, batch: Sequence[Record]) -> Commit | None:
     """Sends off the commit of the offsets after `batch`, whose database transaction is committed.
 
     It does not wait for Kafka's answer: an offset that could not be committed costs a redelivery,
-    which the inbox recognises. Partitions that went to another worker in the meantime are left
-    out: Kafka would take the offset, and so put back the other's.
+    which the inbox recognises. Partitions that may be another worker's by now are left out, and
+    None is returned where no other is left: Kafka would take the offset, and put back the other's.
     """
-    assigned = consumer.assignment()
-    after = {
-        TopicPartition(*partition): OffsetAndMetadata(last + 1, "", -1)
-        for partition, (_, last) in spans(batch).items()
-        if partition in assigned
-    }
-    return consumer.commit_async(after, callback=_say_a_failure)
+    ours = membership.surely_ours(consumer)
+    after = {TopicPartition(*partition): last + 1 for partition, (_, last) in spans(batch).items()}
+    if left_out := after.keys() - ours:
+        absent = membership.why_absent(consumer) or "the partition went to another worker"
+        _say_uncommitted({p: after[p] for p in left_out}, absent)
+    if not after.keys() & ours:
+        return None
+    offsets = {p: OffsetAndMetadata(after[p], "", -1) for p in after.keys() & ours}
+    return consumer.commit_async(offsets, callback=_say_a_failure)
 
 
-def wait_for(commit: Commit) -> None:
-    """Waits for Kafka's answer to `commit`, but not for ever."""
+def wait_for(commit: Commit | None) -> None:
+    """Waits for Kafka's answer to `commit`, if there is one under way, but not for ever."""
     deadline = time.monotonic() + COMMIT_TIMEOUT / 1000
-    while not commit.is_done and time.monotonic() < deadline:
-        time.sleep(0.005)  # kafka-python's own thread takes the answer
+    while commit is not None and not commit.is_done and time.monotonic() < deadline:
+        time.sleep(0.001)  # kafka-python's own thread takes the answer
 
 
 def _say_a_failure(offsets: Mapping[TopicPartition, OffsetAndMetadata], answer: object) -> None:
     if isinstance(answer, Exception):
-        log.warning(
-            "offsets not committed, the records will be redelivered",
-            at=[f"{p.topic}/{p.partition}/{after.offset}" for p, after in offsets.items()],
-            error=str(answer),
-        )
+        _say_uncommitted({p: after.offset for p, after in offsets.items()}, str(answer))
+
+
+def _say_uncommitted(offsets: Mapping[TopicPartition, int], why: str) -> None:
+    log.warning(
+        "offsets not committed, the records will be redelivered",
+        at=[f"{p.topic}/{p.partition}/{offset}" for p, offset in offsets.items()],
+        error=why,
+    )
 
 
 def rewind(consumer: Consumer, batch: Sequence[Record]) -> None:

@@ -1,11 +1,10 @@
 """Whether a consumer is in its group, and stays there, without asking anybody."""
 
+from kafka import KafkaConsumer, TopicPartition
 from kafka.structs import MemberState
 
-from delivery.broker.consumer import Consumer
 
-
-def why_absent(consumer: Consumer) -> str | None:
+def why_absent(consumer: KafkaConsumer) -> str | None:
     """Why the consumer is in its group no more or not yet; None where it is, with or without
     partitions. Any thread may ask.
     """
@@ -20,6 +19,11 @@ def why_absent(consumer: Consumer) -> str | None:
     return None
 
 
-def rejoin_due(consumer: Consumer) -> bool:
+def rejoin_due(consumer: KafkaConsumer) -> bool:
     """Whether the next poll joins the group anew, after which partitions may be another's."""
     return bool(consumer._coordinator.need_rejoin())  # nothing public tells
+
+
+def surely_ours(consumer: KafkaConsumer) -> set[TopicPartition]:
+    """The assigned partitions; none where the consumer is absent: they may be another's by now."""
+    return consumer.assignment() if why_absent(consumer) is None else set()
