@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -84,22 +85,24 @@ def _measure(folder: Path, wanted: list[Part], quick: bool, settings: Mapping[st
     minutes = QUICK_MINUTES if quick else sum(part.minutes for part in wanted)
     _say(f"{', '.join(part.name for part in wanted)}: about {minutes:.0f} minutes")
     folder.mkdir(parents=True, exist_ok=True)
-    with stage.opened(settings, fast_start=quick) as opened:
-        told = machine.description(opened)
-        (folder / "machine.json").write_text(json.dumps(told, indent=1) + "\n")
-        for part in wanted:
-            _take(opened, folder, part, quick)
+    for postgres, parts in groupby(wanted, key=lambda part: part.postgres()):
+        with stage.opened({**({} if quick else postgres), **settings}, fast_start=quick) as opened:
+            told = machine.description(opened)
+            (folder / "machine.json").write_text(json.dumps(told, indent=1) + "\n")
+            for part in parts:
+                _take(opened, folder, part, quick)
 
 
 def _take(opened: Stage, folder: Path, part: Part, quick: bool) -> None:
     samples: Samples = []
+    told = {"quick": quick, "postgresql_settings": machine.postgresql_settings(opened)}
     begun = time.monotonic()
     _say(f"{part.name} ...")
     for sample in part.measure(opened, QUICK if quick else FULL):
         samples.append(sample)
-        save(folder, part, samples, quick, is_complete=False)
+        save(folder, part, samples, complete=False, **told)
         _say(f"  {_line(sample)}")
-    save(folder, part, samples, quick, is_complete=True)
+    save(folder, part, samples, complete=True, **told)
     _say(f"{part.name}: {(time.monotonic() - begun) / 60:.1f} minutes")
 
 

@@ -1,8 +1,7 @@
 """A log that has grown: millions of rows by SQL, as a year of one producer would leave them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 from benchmarks import commits
 from benchmarks.stage import Connection
@@ -55,21 +54,9 @@ def fill(url: str, ids: str, first: int, last: int, total: int) -> None:
 
     Afterwards they are vacuumed and analyzed, as autovacuum would have done, and on disk.
     """
-    with commits.connected(url) as connection, _few_checkpoints(connection):
-        _fill(url, ids, first, last, total)
+    _fill(url, ids, first, last, total)
+    with commits.connected(url) as connection:
         connection.execute("CHECKPOINT")
-
-
-@contextmanager
-def _few_checkpoints(connection: Connection) -> Iterator[None]:
-    """While rows are only made, each checkpoint would have their pages written once more."""
-    connection.execute("ALTER SYSTEM SET max_wal_size = '8GB'")
-    connection.execute("SELECT pg_reload_conf()")
-    try:
-        yield
-    finally:
-        connection.execute("ALTER SYSTEM RESET max_wal_size")
-        connection.execute("SELECT pg_reload_conf()")
 
 
 def _fill(url: str, ids: str, first: int, last: int, total: int) -> None:

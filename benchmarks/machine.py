@@ -19,10 +19,9 @@ TOLD = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "ma
 
 
 def description(stage: Stage) -> dict[str, Any]:
-    """Processor, memory, system, and the versions and settings that matter."""
+    """Processor, memory, system, and the versions that matter."""
     with psycopg.connect(stage.postgres.url) as connection:
         server = connection.info.parameter_status("server_version")
-        settings = {name: _setting(connection, name) for name in TOLD}
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -31,11 +30,16 @@ def description(stage: Stage) -> dict[str, Any]:
         "load_at_start": round(os.getloadavg()[0], 2),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "postgresql": server,
-        "postgresql_settings": settings | POSTGRES_SETTINGS,
         "kafka": KAFKA,
         "redis": redis_server.VERSION,
         "libraries": {name: version(name) for name in LIBRARIES},
     }
+
+
+def postgresql_settings(stage: Stage) -> dict[str, str]:
+    """Those that matter, as they are."""
+    with psycopg.connect(stage.postgres.url) as connection:
+        return {name: _setting(connection, name) for name in TOLD} | POSTGRES_SETTINGS
 
 
 def _setting(connection: "psycopg.Connection[Any]", name: str) -> str:

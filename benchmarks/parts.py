@@ -1,7 +1,7 @@
 """The parts of a run. Each is measured on its own and kept in a file of its own as it grows."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +16,12 @@ Samples = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Part:
-    """`minutes` is what a full run of it takes on two cores."""
+    """`minutes` is what a full run of it takes on two cores, `postgres` the server's settings."""
 
     name: str
     measure: Callable[[Stage, Sizes], Iterator[dict[str, Any]]]
     minutes: float
+    postgres: Callable[[], Mapping[str, str]] = dict
 
 
 PARTS = (
@@ -29,8 +30,8 @@ PARTS = (
     Part("workers", workers.measure, 5),
     Part("correctness", correctness.measure, 4),
     Part("profile", profile.measure, 2),
-    Part("growth-sequential", growth.sequential, 7),
-    Part("growth-random", growth.drawn, 8),
+    Part("growth-sequential", growth.sequential, 12, growth.postgres_settings),
+    Part("growth-random", growth.drawn, 12, growth.postgres_settings),
 )
 
 
@@ -48,16 +49,14 @@ def chosen(names: str) -> list[Part]:
     return [p for p in PARTS if not wanted or any(p.name.startswith(name) for name in wanted)]
 
 
-def save(folder: Path, part: Part, samples: Samples, is_quick: bool, is_complete: bool) -> None:
-    """Writes what there is so far: an interrupted run loses at most one sample."""
+def save(folder: Path, part: Part, samples: Samples, **told: Any) -> None:
+    """Writes what there is so far: an interrupted run loses at most one sample.
+
+    `told` are `quick`, `complete` and the `postgresql_settings`.
+    """
     (folder / "parts").mkdir(parents=True, exist_ok=True)
-    content = {
-        "part": part.name,
-        "quick": is_quick,
-        "complete": is_complete,
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "samples": samples,
-    }
+    measured_at = datetime.now(UTC).isoformat(timespec="seconds")
+    content = {"part": part.name, **told, "measured_at": measured_at, "samples": samples}
     file = folder / "parts" / f"{part.name}.json"
     beside = file.with_suffix(".part")
     beside.write_text(json.dumps(content, indent=1) + "\n")

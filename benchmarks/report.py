@@ -81,7 +81,6 @@ def _markdown(one: Figures, folder: str) -> str:
 
 def _machine(report: Mapping[str, Any]) -> str:
     machine = report["machine"]
-    settings = ", ".join(f"{k} {v}" for k, v in machine["postgresql_settings"].items())
     libraries = ", ".join(f"{name} {number}" for name, number in machine["libraries"].items())
     days = sorted({part["measured_at"][:10] for part in report["parts"].values()})
     wanting = [name for name, part in report["parts"].items() if not part["complete"]]
@@ -96,8 +95,20 @@ def _machine(report: Mapping[str, Any]) -> str:
             f"| system | {machine['system']} |",
             f"| servers | PostgreSQL {machine['postgresql']}, Apache Kafka {machine['kafka']}, "
             f"Redis {machine['redis']}, all beside the contenders |",
-            f"| PostgreSQL's settings | {settings}: the defaults, but for the last |",
+            f"| PostgreSQL's settings | {_settings(report['parts'])} |",
             f"| software | {machine['python']}, {libraries} |",
             *([f"| parts not measured to their end | {', '.join(wanting)} |"] if wanting else []),
         ]
     )
+
+
+def _settings(measured: Mapping[str, Mapping[str, Any]]) -> str:
+    """Those of the first part, and what is different in others."""
+    of_parts = {name: part["postgresql_settings"] for name, part in measured.items()}
+    first = next(iter(of_parts.values()))
+    told = {"": ", ".join(f"{name} {value}" for name, value in first.items())}
+    for part, settings in of_parts.items():
+        other = ", ".join(f"{k} {v}" for k, v in settings.items() if v != first[k])
+        if other:
+            told[part] = f"in {part}: {other}"
+    return "; ".join(told.values())

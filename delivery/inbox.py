@@ -115,7 +115,7 @@ def _attempt(
     if letters:
         events = [(r, e) for r, e in events if not _is_discarded(letters.get(r.place))]
         rejected = [(r, no) for r, no in rejected if not _is_said(letters.get(r.place), no)]
-    state = rows.read(connection, [event for _, event in events])
+    state = rows.read(connection, [event for _, event in events], meanwhile)
     consumed_at = rows.moment(connection)
     decision = decide(state, events)
     conflicts = rows.write(connection, decision, consumed_at, meanwhile)

@@ -72,21 +72,29 @@ RETURNING payload_differs
 """
 
 
-def read(connection: Connection, events: Sequence[OrderCreated]) -> State:
-    """What the database knows of the events' orders, as of one snapshot."""
+def read(
+    connection: Connection,
+    events: Sequence[OrderCreated],
+    meanwhile: Callable[[], None] = lambda: None,
+) -> State:
+    """What the database knows of the events' orders, as of one snapshot.
+
+    `meanwhile` is called while PostgreSQL looks them up, if there is anything to look up.
+    """
     state = State()
     ((highest,),) = connection.execute(_HIGHEST)
     keys = [(e.order_id, e.event_time) for e in events if e.order_id <= (highest or 0)]
     if not keys:
         return state
-    for order_id, event_time, shaped_at, status, *place, payload in connection.execute(
-        _READ, _columns(keys), prepare=True
-    ):
-        state.deliveries[order_id] = Delivery(shaped_at, status)
-        if payload is not None:
-            state.inbox[order_id, event_time] = Logged(
-                (place[0], place[1], place[2]), payload.encode()
-            )
+    with connection.pipeline():  # in which a statement is sent and not waited for
+        found = connection.execute(_READ, _columns(keys), prepare=True)
+        meanwhile()
+        for order_id, event_time, shaped_at, status, *place, payload in found:
+            state.deliveries[order_id] = Delivery(shaped_at, status)
+            if payload is not None:
+                state.inbox[order_id, event_time] = Logged(
+                    (place[0], place[1], place[2]), payload.encode()
+                )
     return state
 
 
@@ -109,7 +117,7 @@ def write(
 ) -> list[bool]:
     """Writes the rows of `decision`. Returns of each new duplicate whether it is a conflict.
 
-    `meanwhile` is called once or twice, each time while PostgreSQL works and we would wait for it.
+    `meanwhile` is called while PostgreSQL works and we would wait for it.
     Raises RaceError if a delivery is no longer as it was read; the unique constraints raise it too.
     """
     _insert_entries(connection, decision.entries, consumed_at, meanwhile)

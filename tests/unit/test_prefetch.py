@@ -78,6 +78,14 @@ def test_what_no_step_was_left_for_is_done_when_it_is_taken() -> None:
     assert offsets(ahead.take()) == [4]
 
 
+def test_a_large_batch_is_decoded_in_several_steps() -> None:
+    topic = Topic([2500, 2500])
+    ahead = ahead_of(topic)
+    ahead.advance()
+    assert [ahead.advance() or len(ahead.arrivals) for _ in range(4)] == [1000, 2000, 2500, 2500]
+    assert offsets(ahead.take()) == list(range(2500, 5000))
+
+
 def test_behind_a_batch_that_is_not_full_nothing_is_polled_ahead() -> None:
     topic = Topic([1, 1])
     ahead = ahead_of(topic)
