@@ -90,6 +90,7 @@ def poll(consumer: Consumer, timeout: float = POLL_TIMEOUT) -> list[Record]:
 
     The order is that of the log within one transaction: see `rows.moment`.
     """
+    membership.finish_joining(consumer)
     try:
         polled = consumer.poll(round(timeout * 1000))
     except FencedInstanceIdError as error:

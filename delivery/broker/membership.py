@@ -24,6 +24,18 @@ def rejoin_due(consumer: KafkaConsumer) -> bool:
     return bool(consumer._coordinator.need_rejoin())  # nothing public tells
 
 
+def finish_joining(consumer: KafkaConsumer) -> None:
+    """Makes the next poll end a join that was answered between two polls.
+
+    A leader joins anew where the topic's partitions changed, and the joining itself takes that
+    reason away: a poll that comes after the answer sees no need to join. kafka-python 3.0.12 then
+    goes on polling for ever, without heartbeats, and no offset can be committed.
+    """
+    coordinator = consumer._coordinator
+    if coordinator.rebalance_in_progress() and not coordinator.need_rejoin():
+        coordinator.request_rejoin()
+
+
 def surely_ours(consumer: KafkaConsumer) -> set[TopicPartition]:
     """The assigned partitions; none where the consumer is absent: they may be another's by now."""
     return consumer.assignment() if why_absent(consumer) is None else set()

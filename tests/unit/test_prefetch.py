@@ -34,6 +34,9 @@ class Topic:
     def need_rejoin(self) -> bool:
         return self.is_rejoin_due
 
+    def rebalance_in_progress(self) -> bool:
+        return False
+
     def poll(self, timeout: int) -> dict[TopicPartition, list[Any]]:
         self.timeouts.append(timeout)
         found = self.polls.pop(0)
