@@ -15,7 +15,14 @@ from benchmarks.stage import POSTGRES_SETTINGS, Stage
 from delivery.embedded.jars import KAFKA
 
 LIBRARIES = ("kafka-python", "psycopg", "pydantic", "pydantic-core", "redis", "py-spy")
-TOLD = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size")
+TOLD = (
+    "fsync",
+    "synchronous_commit",
+    "full_page_writes",
+    "shared_buffers",
+    "max_wal_size",
+    "checkpoint_timeout",
+)
 
 
 def description(stage: Stage) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def _settings(measured: Mapping[str, Mapping[str, Any]]) -> str:
     first = next(iter(of_parts.values()))
     told = {"": ", ".join(f"{name} {value}" for name, value in first.items())}
     for part, settings in of_parts.items():
-        other = ", ".join(f"{k} {v}" for k, v in settings.items() if v != first[k])
+        other = ", ".join(f"{k} {v}" for k, v in settings.items() if v != first.get(k))
         if other:
             told[part] = f"in {part}: {other}"
     return "; ".join(told.values())
