@@ -122,6 +122,7 @@ def commit(consumer: Consumer, batch: Sequence[Record]) -> Commit | None:
     if left_out := after.keys() - ours:
         absent = membership.why_absent(consumer) or "the partition went to another worker"
         _say_uncommitted({p: after[p] for p in left_out}, absent)
+        membership.give_up_expired(consumer)
     if not after.keys() & ours:
         return None
     offsets = {p: OffsetAndMetadata(after[p], "", -1) for p in after.keys() & ours}

@@ -36,6 +36,16 @@ def finish_joining(consumer: KafkaConsumer) -> None:
         coordinator.request_rejoin()
 
 
+def give_up_expired(consumer: KafkaConsumer) -> None:
+    """Makes a member that was away for a session read its positions from Kafka when it joins anew.
+
+    kafka-python may keep those it had: they are behind what a successor has committed since.
+    """
+    coordinator = consumer._coordinator
+    if coordinator.stable() and coordinator.heartbeat.session_timeout_expired():
+        coordinator.reset_generation(consumer.group_metadata().member_id)
+
+
 def surely_ours(consumer: KafkaConsumer) -> set[TopicPartition]:
     """The assigned partitions; none where the consumer is absent: they may be another's by now."""
     return consumer.assignment() if why_absent(consumer) is None else set()
