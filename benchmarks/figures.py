@@ -158,12 +158,13 @@ def growth(samples: Samples) -> Figures:
                 "grown_postgres_cpu",
                 "rate_after_checkpoint",
             )
-            rows.append([ids, f"{count:,}", *(_shown(spread(of_it, name)) for name in names)])
+            shown = (_shown(spread(of_it, name)) or "not measured" for name in names)
+            rows.append([ids, f"{count:,}", *shown])
     return Figures(
         "Growth",
         "The worker's rate into a log that holds so many rows, and into an empty one, in "
-        "alternation: the ratio is of each pair. Before them, once, the rate right after a "
-        "checkpoint. PostgreSQL is set as one sets it for such a log.",
+        "alternation: the ratio is of each pair. The last column is the rate right after a "
+        "checkpoint, once. PostgreSQL is set as one sets it for such a log.",
         (
             "order ids",
             "rows in the log",
