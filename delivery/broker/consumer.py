@@ -123,10 +123,8 @@ def commit(consumer: Consumer, batch: Sequence[Record]) -> Commit | None:
         absent = membership.why_absent(consumer) or "the partition went to another worker"
         _say_uncommitted({p: after[p] for p in left_out}, absent)
         membership.give_up_expired(consumer)
-    if not after.keys() & ours:
-        return None
     offsets = {p: OffsetAndMetadata(after[p], "", -1) for p in after.keys() & ours}
-    return consumer.commit_async(offsets, callback=_say_a_failure)
+    return consumer.commit_async(offsets, callback=_say_a_failure) if offsets else None
 
 
 def wait_for(commit: Commit | None) -> None:
