@@ -81,7 +81,7 @@ def join(consumer: Consumer, topic: str) -> bool:
     except KafkaError as error:
         raise UnavailableError(f"Kafka does not tell its topics: {error}") from error
     if there:
-        consumer.subscribe([topic])
+        consumer.subscribe([topic], listener=membership.FreshPositions(consumer))
     return there
 
 
@@ -122,7 +122,6 @@ def commit(consumer: Consumer, batch: Sequence[Record]) -> Commit | None:
     if left_out := after.keys() - ours:
         absent = membership.why_absent(consumer) or "the partition went to another worker"
         _say_uncommitted({p: after[p] for p in left_out}, absent)
-        membership.give_up_expired(consumer)
     offsets = {p: OffsetAndMetadata(after[p], "", -1) for p in after.keys() & ours}
     return consumer.commit_async(offsets, callback=_say_a_failure) if offsets else None
 

@@ -1,7 +1,28 @@
 """Whether a consumer is in its group, and stays there, without asking anybody."""
 
-from kafka import KafkaConsumer, TopicPartition
+from collections.abc import Set
+from dataclasses import dataclass
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.structs import MemberState
+
+
+@dataclass
+class FreshPositions(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
+    """Gives up all partitions before each join, so that the next positions are the committed ones.
+
+    So does Kafka's own client. kafka-python 3.0.12 keeps its positions in the partitions that it
+    gets again, although others may have had them in between: those of a worker that was frozen in
+    mid-join are behind what its successor has committed, and its next commit would put that back.
+    """
+
+    consumer: KafkaConsumer
+
+    def on_partitions_revoked(self, revoked: Set[TopicPartition]) -> None:
+        self.consumer._subscription.assign_from_subscribed([])  # nothing public does it
+
+    def on_partitions_assigned(self, assigned: Set[TopicPartition]) -> None:
+        pass
 
 
 def why_absent(consumer: KafkaConsumer) -> str | None:
@@ -34,16 +55,6 @@ def finish_joining(consumer: KafkaConsumer) -> None:
     coordinator = consumer._coordinator
     if coordinator.rebalance_in_progress() and not coordinator.need_rejoin():
         coordinator.request_rejoin()
-
-
-def give_up_expired(consumer: KafkaConsumer) -> None:
-    """Makes a member that was away for a session read its positions from Kafka when it joins anew.
-
-    kafka-python may keep those it had: they are behind what a successor has committed since.
-    """
-    coordinator = consumer._coordinator
-    if coordinator.stable() and coordinator.heartbeat.session_timeout_expired():
-        coordinator.reset_generation(consumer.group_metadata().member_id)
 
 
 def surely_ours(consumer: KafkaConsumer) -> set[TopicPartition]:

@@ -38,7 +38,10 @@ original = getattr(owner, function)
 def doomed(*arguments):
     global left
     left -= 1
-    if not left and moment == "before":
+    if not left and moment == "before, joining anew":
+        arguments[0]._coordinator.request_rejoin()
+        arguments[0].poll(0)  # the first one asks to join, and does not wait for the answer
+    if not left and moment.startswith("before"):
         os.kill(os.getpid(), signal.Signals[number])
     result = original(*arguments)
     if not left and moment == "after":
@@ -137,12 +140,18 @@ def test_a_worker_asked_to_stop_commits_what_it_did_and_the_next_one_goes_on_the
     [
         ("delivery.rows", "write", "after", "2"),
         ("delivery.broker.consumer", "commit", "before", "2"),
+        ("delivery.broker.consumer", "commit", "before, joining anew", "2"),
         # No timeout of the server's ends a COPY that waits for its client, be it for ever.
         pytest.param(
             *("psycopg:Copy", "write_row", "after", "100"),
         ),
     ],
-    ids=["before the database commit", "between the commits", "in the COPY of deliveries"],
+    ids=[
+        "before the database commit",
+        "between the commits",
+        "between the commits, joining anew",
+        "in the COPY of deliveries",
+    ],
 )
 def test_a_frozen_worker_is_replaced_and_does_no_harm_when_it_wakes(
     make_service: MakeService, owner: str, function: str, moment: str, calls: str

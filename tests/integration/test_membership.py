@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from processes import wait_until
 
 from delivery.broker import consumer, membership
 from delivery.broker.consumer import Consumer
 from delivery.embedded.kafka import KafkaServer
+from delivery.record import Record
 from delivery.settings import KafkaSettings
 
 
@@ -53,3 +54,28 @@ def test_a_member_takes_part_again_whose_join_was_answered_between_two_polls(
     member.poll(100)
     assert membership.why_absent(member) == "the group is sharing out its partitions anew"
     wait_until(lambda: holds(member, topic, 2), "it has both partitions")
+
+
+def test_a_member_that_joins_anew_reads_on_from_the_committed_offset(
+    kafka_server: KafkaServer, topic: str, member: Consumer
+) -> None:
+    """Where it was may be behind what another has committed: see `membership.FreshPositions`."""
+    with closing(KafkaProducer(bootstrap_servers=kafka_server.bootstrap_servers)) as producer:
+        for _ in range(30):
+            producer.send(topic, b"{}")
+    read = next_read(member)
+    commit = consumer.commit(member, read[:4])
+    wait_until(lambda: commit is not None and commit.is_done, "the offset is committed")
+    member._coordinator.request_rejoin()
+    assert [record.offset for record in next_read(member)] == list(range(4, 14))
+
+
+def next_read(member: Consumer) -> list[Record]:
+    read: list[Record] = []
+
+    def polled() -> bool:
+        read.extend(consumer.poll(member))
+        return bool(read)
+
+    wait_until(polled, "there are records")
+    return read
