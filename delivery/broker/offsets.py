@@ -6,6 +6,7 @@ import structlog
 from kafka import TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
 
+from delivery.broker import membership
 from delivery.broker.consumer import Consumer
 from delivery.errors import UnavailableError
 from delivery.record import Partition
@@ -38,8 +39,11 @@ def lost_to_retention(consumer: Consumer, before: Assignment) -> tuple[Assignmen
     """How many records retention deleted unread in the partitions that are ours since `before`.
 
     That is from the group's committed offset to the earliest one kept: kafka-python goes on there
-    without a word. Returns today's assignment, to be given the next time, and that number.
+    without a word. Returns today's assignment, to be given the next time, and that number. While
+    the group is joined anew nothing is assigned, and nothing changes.
     """
+    if membership.why_absent(consumer):
+        return before, 0
     assigned = frozenset(consumer.assignment())
     lost = 0
     try:

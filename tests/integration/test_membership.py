@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from processes import wait_until
 
-from delivery.broker import consumer, membership
+from delivery.broker import consumer, membership, offsets
 from delivery.broker.consumer import Consumer
 from delivery.embedded.kafka import KafkaServer
 from delivery.record import Record
@@ -44,38 +45,91 @@ def test_a_member_takes_part_again_whose_join_was_answered_between_two_polls(
     kafka_server: KafkaServer, topic: str, member: Consumer
 ) -> None:
     """kafka-python by itself would be in a rebalance for ever: see `membership.finish_joining`."""
-    with closing(KafkaAdminClient(bootstrap_servers=kafka_server.bootstrap_servers)) as admin:
-        admin.create_partitions({topic: 2})
+    for partitions in range(2, 12):
+        with closing(KafkaAdminClient(bootstrap_servers=kafka_server.bootstrap_servers)) as admin:
+            admin.create_partitions({topic: partitions})
+        if is_lost_in_a_rebalance(member):
+            break
+        wait_until(partial(holds, member, topic, partitions), "it has the new partition")
+    assert membership.why_absent(member) == "the group is sharing out its partitions anew"
+    wait_until(lambda: holds(member, topic, partitions), "it has all partitions")
+
+
+def is_lost_in_a_rebalance(member: Consumer) -> bool:
+    """Whether polling by itself does not end the join that new partitions ask for.
+
+    It does where the news of them came twice.
+    """
     member._cluster.request_update()
     wait_until(lambda: membership.rejoin_due(member), "it knows of the new partition")
     while membership.why_absent(member) is None:
         member.poll(0)  # asks to join, and does not wait for the answer
     wait_until(lambda: not membership.rejoin_due(member), "it is answered")
     member.poll(100)
-    assert membership.why_absent(member) == "the group is sharing out its partitions anew"
-    wait_until(lambda: holds(member, topic, 2), "it has both partitions")
+    return membership.why_absent(member) is not None
 
 
 def test_a_member_that_joins_anew_reads_on_from_the_committed_offset(
     kafka_server: KafkaServer, topic: str, member: Consumer
 ) -> None:
     """Where it was may be behind what another has committed: see `membership.FreshPositions`."""
-    with closing(KafkaProducer(bootstrap_servers=kafka_server.bootstrap_servers)) as producer:
-        for _ in range(30):
-            producer.send(topic, b"{}")
-    read = next_read(member)
-    commit = consumer.commit(member, read[:4])
-    wait_until(lambda: commit is not None and commit.is_done, "the offset is committed")
+    publish(kafka_server, topic, 30)
+    commit(member, read_to(member, 3))
     member._coordinator.request_rejoin()
-    assert [record.offset for record in next_read(member)] == list(range(4, 14))
+    assert next_read(member)[0].offset == 4
+
+
+def test_records_that_retention_deleted_are_not_counted_again_after_a_join(
+    kafka_server: KafkaServer, topic: str, member: Consumer
+) -> None:
+    publish(kafka_server, topic, 30)
+    commit(member, read_to(member, 3))
+    with closing(KafkaAdminClient(bootstrap_servers=kafka_server.bootstrap_servers)) as admin:
+        admin.delete_records({TopicPartition(topic, 0): 7})
+    wait_until(lambda: holds(member, topic, 1), "it is in its group")
+    assigned, lost = offsets.lost_to_retention(member, offsets.NOTHING_ASSIGNED)
+    member._coordinator.request_rejoin()
+    member.poll(0)
+    assert membership.why_absent(member)
+    assigned, lost_meanwhile = offsets.lost_to_retention(member, assigned)
+    wait_until(lambda: holds(member, topic, 1), "it has joined anew")
+    assert (lost, lost_meanwhile) == (3, 0)
+    assert offsets.lost_to_retention(member, assigned) == (assigned, 0)
+
+
+def publish(kafka_server: KafkaServer, topic: str, records: int) -> None:
+    with closing(KafkaProducer(bootstrap_servers=kafka_server.bootstrap_servers)) as producer:
+        for _ in range(records):
+            producer.send(topic, b"{}")
+
+
+def commit(member: Consumer, record: Record) -> None:
+    def is_committed() -> bool:
+        consumer.poll(member, timeout=0.1)  # it may join anew by itself
+        consumer.wait_for(consumer.commit(member, [record]))
+        return bool(member.committed(TopicPartition(*record[:2])) == record.offset + 1)
+
+    wait_until(is_committed, "the offset is committed")
+
+
+def read_to(member: Consumer, offset: int) -> Record:
+    """Polls until the record at `offset` is there, and returns it."""
+    read: dict[int, Record] = {}
+
+    def is_there() -> bool:
+        read.update((record.offset, record) for record in consumer.poll(member))
+        return offset in read
+
+    wait_until(is_there, "the record is there")
+    return read[offset]
 
 
 def next_read(member: Consumer) -> list[Record]:
     read: list[Record] = []
 
-    def polled() -> bool:
+    def is_there() -> bool:
         read.extend(consumer.poll(member))
         return bool(read)
 
-    wait_until(polled, "there are records")
+    wait_until(is_there, "there are records")
     return read
