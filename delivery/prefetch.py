@@ -17,7 +17,7 @@ from delivery.event import Contract
 from delivery.inbox import Arrival, decoded
 from delivery.record import Record
 
-DECODED_AT_ONCE = 1000  # records in a step: PostgreSQL is waited for at several places of a batch
+DECODED_AT_ONCE = 700  # records in a step: PostgreSQL is waited for at several places of a batch
 
 
 @dataclass

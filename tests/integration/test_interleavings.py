@@ -24,6 +24,7 @@ CONTRACT = Contract()
 RIGHT = timedelta(minutes=1)  # the workers' limits are of no interest here
 Steps = tuple[str, ...]
 EVERY_STEP: Steps = ("read", "moment", "write", "move", "commit")
+READ_APART: Steps = ("read", "_logged", "write", "commit")  # deliveries first, then the inbox
 WITHOUT_CLOCK: Steps = ("read", "write", "commit")
 READ_AT_ONCE: Steps = ("write", "move", "commit")  # all have read before anybody writes
 ORDERS = 10  # ids that a run may use
@@ -198,7 +199,7 @@ def play(
 ) -> Iterator[Play]:
     play = Play(Stage(connection), SecretStr(database_url), connection)
     monkeypatch.setattr(inbox, "transaction", play.transaction)
-    for step in ("read", "moment", "write"):
+    for step in ("read", "_logged", "moment", "write"):
         monkeypatch.setattr(rows, step, _stepped(play.stage, step, getattr(rows, step)))
     yield play
     play.close()
@@ -338,6 +339,14 @@ def test_two_workers(play: Play, case: Case) -> None:
     play.in_every_order(case)
     assert play.interleavings > 20
     assert not deadlocks(play)
+
+
+@pytest.mark.parametrize("name", [name for name, case in TWO_WORKERS.items() if case.before])
+def test_two_workers_one_of_which_commits_between_the_reads_of_the_other(
+    play: Play, name: str
+) -> None:
+    play.in_every_order(replace(TWO_WORKERS[name], steps=READ_APART))
+    assert play.interleavings > 20
 
 
 def test_an_update_while_another_service_moves_the_status(play: Play) -> None:
