@@ -9,20 +9,25 @@ from kafka.structs import MemberState
 
 @dataclass
 class FreshPositions(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
-    """Gives up all partitions before each join, so that the next positions are the committed ones.
+    """Makes the positions after each join those that are committed, as Kafka's own client does.
 
-    So does Kafka's own client. kafka-python 3.0.12 keeps its positions in the partitions that it
-    gets again, although others may have had them in between: those of a worker that was frozen in
-    mid-join are behind what its successor has committed, and its next commit would put that back.
+    kafka-python 3.0.12 keeps its positions in the partitions that it gets again, although others
+    may have had them in between: those of a worker that was frozen in mid-join are behind what its
+    successor has committed, and its next commit would put that back.
     """
 
     consumer: KafkaConsumer
 
     def on_partitions_revoked(self, revoked: Set[TopicPartition]) -> None:
-        self.consumer._subscription.assign_from_subscribed([])  # nothing public does it
+        """Nothing: which ones are ours again is known after the join."""
 
     def on_partitions_assigned(self, assigned: Set[TopicPartition]) -> None:
-        pass
+        """Forgets the positions, so that the poll in which we joined asks for the committed ones.
+
+        Not the whole state: the broker tells the end of a partition only where it has changed.
+        """
+        for state in self.consumer._subscription.assignment.values():
+            state._position = None  # nothing public does it
 
 
 def why_absent(consumer: KafkaConsumer) -> str | None:

@@ -39,8 +39,8 @@ def lost_to_retention(consumer: Consumer, before: Assignment) -> tuple[Assignmen
     """How many records retention deleted unread in the partitions that are ours since `before`.
 
     That is from the group's committed offset to the earliest one kept: kafka-python goes on there
-    without a word. Returns today's assignment, to be given the next time, and that number. While
-    the group is joined anew nothing is assigned, and nothing changes.
+    without a word. Returns today's assignment, to be given the next time, and that number. Nothing
+    changes while the group is joined anew: kafka-python may have no assignment then.
     """
     if membership.why_absent(consumer):
         return before, 0
