@@ -40,7 +40,7 @@ def doomed(*arguments):
     left -= 1
     if not left and moment == "before, joining anew":
         arguments[0]._coordinator.request_rejoin()
-        arguments[0].poll(0)  # the first one asks to join, and does not wait for the answer
+        arguments[0].poll(0)  # asks to join, and does not wait for the answer
     if not left and moment.startswith("before"):
         os.kill(os.getpid(), signal.Signals[number])
     result = original(*arguments)
