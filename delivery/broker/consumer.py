@@ -74,14 +74,17 @@ def connected(settings: KafkaSettings, batch_size: int) -> Iterator[Consumer]:
 def join(consumer: Consumer, topic: str) -> bool:
     """Subscribes to the topic, if there is one: kafka-python would have the broker make it.
 
-    Raises UnavailableError.
+    The topics are asked for once more behind the subscription: a leader compares its partitions
+    with those that it knew when it joined, and would join anew over the first answer. Raises
+    UnavailableError.
     """
     try:
         there = topic in consumer.topics()
+        if there:
+            consumer.subscribe([topic], listener=membership.FreshPositions(consumer))
+            consumer.topics()
     except KafkaError as error:
         raise UnavailableError(f"Kafka does not tell its topics: {error}") from error
-    if there:
-        consumer.subscribe([topic], listener=membership.FreshPositions(consumer))
     return there
 
 

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka.cluster import ClusterMetadata
 from processes import wait_until
 
 from delivery.broker import consumer, membership, offsets
@@ -21,13 +22,17 @@ def topic(make_topic: Callable[[int], str]) -> str:
 
 
 @pytest.fixture
-def member(kafka_server: KafkaServer, topic: str) -> Iterator[Consumer]:
-    """The only one of its group, and so its leader."""
-    settings = KafkaSettings(
+def settings(kafka_server: KafkaServer, topic: str) -> KafkaSettings:
+    return KafkaSettings(
         kafka_bootstrap_servers=kafka_server.bootstrap_servers,
         kafka_group_id=f"group-{topic}",
         kafka_session_timeout="6",
     )
+
+
+@pytest.fixture
+def member(settings: KafkaSettings, topic: str) -> Iterator[Consumer]:
+    """The only one of its group, and so its leader."""
     with consumer.connected(settings, batch_size=10) as connected:
         assert consumer.join(connected, topic)
         wait_until(lambda: holds(connected, topic, 1), "it has its partition")
@@ -39,6 +44,18 @@ def holds(member: Consumer, topic: str, partitions: int) -> bool:
     consumer.poll(member, timeout=0.1)
     ours = {TopicPartition(topic, number) for number in range(partitions)}
     return membership.surely_ours(member) == ours
+
+
+def test_a_leader_joins_once_however_late_kafka_tells_of_the_topic(
+    monkeypatch: pytest.MonkeyPatch, settings: KafkaSettings, topic: str
+) -> None:
+    """Later than of the group, here: kafka-python does not ask for metadata twice in so long."""
+    monkeypatch.setitem(ClusterMetadata.DEFAULT_CONFIG, "retry_backoff_ms", 1000)
+    with consumer.connected(settings, batch_size=10) as member:
+        assert consumer.join(member, topic)
+        wait_until(lambda: holds(member, topic, 1), "it has its partition")
+        member.topics()  # the answer that is late
+        assert not membership.rejoin_due(member)
 
 
 def test_a_member_takes_part_again_whose_join_was_answered_between_two_polls(
