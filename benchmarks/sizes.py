@@ -22,6 +22,7 @@ class Sizes:
     phases: tuple[Phase, ...]  # of latency
     growth_rows: tuple[int, ...]  # in the log already
     growth_records: int
+    growth_rounds: int
     lookups: int  # of the history, at each size
     commands: int  # the same from the command line
     worker_counts: tuple[int, ...]
@@ -39,6 +40,7 @@ FULL = Sizes(
     phases=(Phase(100, 10), Phase(1000, 8), Phase(10_000, 5)),
     growth_rows=(1_000_000, 5_000_000, 20_000_000),
     growth_records=200_000,
+    growth_rounds=9,
     lookups=50,
     commands=5,
     worker_counts=(1, 2, 4),
@@ -56,6 +58,7 @@ QUICK = Sizes(
     phases=(Phase(100, 1), Phase(1000, 1)),
     growth_rows=(20_000,),
     growth_records=3000,
+    growth_rounds=1,
     lookups=5,
     commands=1,
     worker_counts=(1, 2),

@@ -99,7 +99,7 @@ def _require_room(stage: Stage, rows: int) -> None:
 def _slices(stage: Stage, sizes: Sizes, ids: str, first_ids: Iterator[int]) -> list[str]:
     """A topic for each round, and one before: what the grown log has is a redelivery again."""
     topics = []
-    for first_id in itertools.islice(first_ids, sizes.rounds + 1):
+    for first_id in itertools.islice(first_ids, sizes.growth_rounds + 1):
         start = datetime.now(UTC) - timedelta(milliseconds=sizes.growth_records)
         is_random = ids == "random"
         sent = records(
