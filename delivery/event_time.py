@@ -18,6 +18,13 @@ _ISO_8601 = re.compile(
     re.ASCII,
 )
 
+# The form that nearly all have. Python reads it in a third of the time that the groups above take,
+# but by itself it reads more than ours, and what is more differs by its version.
+_PLAIN = re.compile(
+    r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:[0-5]\d)?",
+    re.ASCII,
+)
+
 _Text = Annotated[
     str,
     Field(
@@ -65,6 +72,9 @@ def _from_array(numbers: list[int], zone: tzinfo) -> datetime:
 
 
 def _from_text(text: str, zone: tzinfo) -> datetime:
+    if _PLAIN.fullmatch(text):
+        local = datetime.fromisoformat(text)
+        return local if local.tzinfo else local.replace(tzinfo=zone)
     match = _ISO_8601.fullmatch(text)
     if match is None:
         raise InvalidTimeError("is not ISO 8601 such as 2026-01-01T00:01:14.254Z")

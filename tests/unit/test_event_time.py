@@ -160,6 +160,7 @@ def test_what_lies_outside_the_calendar_is_invalid(value: list[int] | str, zone:
         pytest.param("2026-13-01T00:00Z", id="month 13"),
         pytest.param("2026-02-29T00:00Z", id="no leap year"),
         pytest.param("2026-01-01T24:00Z", id="hour 24"),
+        pytest.param("2026-01-01T24:00:00Z", id="hour 24, with seconds"),
         pytest.param("2026-01-01T00:60Z", id="minute 60"),
         pytest.param("2026-12-31T23:59:60Z", id="leap second"),
         pytest.param("2026-01-01T00:00:14.1234567890Z", id="10 digits"),
@@ -185,6 +186,30 @@ def test_what_lies_outside_the_calendar_is_invalid(value: list[int] | str, zone:
 def test_what_is_no_time_of_the_calendar_is_invalid(value: list[int] | str) -> None:
     with pytest.raises(InvalidTimeError):
         parse_time(value, UTC)
+
+
+# Most are times; the others have a month, day, hour, minute or second that does not exist.
+_NEARLY_TIMES = st.from_regex(
+    r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{1,10})?"
+    r"(Z|[+-][0-2][0-9]:[0-6][0-9])?",
+    fullmatch=True,
+)
+
+
+@given(_NEARLY_TIMES, st.sampled_from([UTC, SEOUL, NEW_YORK]))
+@settings(max_examples=1000, deadline=None)
+def test_the_plain_form_that_python_reads_means_what_the_other_forms_mean(
+    text: str, zone: tzinfo
+) -> None:
+    """A small letter makes it another form, which is read by our own code."""
+    assert read(text, zone) == read(text.lower(), zone)
+
+
+def read(text: str, zone: tzinfo) -> datetime | None:
+    try:
+        return parse_time(text, zone)
+    except InvalidTimeError:
+        return None
 
 
 def moments() -> st.SearchStrategy[datetime]:
