@@ -77,7 +77,7 @@ RETURNING payload_differs
 def read(
     connection: Connection,
     events: Sequence[OrderCreated],
-    meanwhile: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[], None],
 ) -> State:
     """What the database knows of the events' orders: their deliveries, then of these the inbox.
 
@@ -126,7 +126,7 @@ def write(
     connection: Connection,
     decision: Decision,
     consumed_at: datetime,
-    meanwhile: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[], None],
 ) -> list[bool]:
     """Writes the rows of `decision`. Returns of each new duplicate whether it is a conflict.
 

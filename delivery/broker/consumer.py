@@ -120,11 +120,12 @@ def commit(consumer: Consumer, batch: Sequence[Record]) -> Commit | None:
     which the inbox recognises. Partitions that may be another worker's by now are left out, and
     None is returned where no other is left: Kafka would take the offset, and put back the other's.
     """
-    ours = membership.surely_ours(consumer)
+    absent = membership.why_absent(consumer)
+    ours = set() if absent else consumer.assignment()
     after = {TopicPartition(*partition): last + 1 for partition, (_, last) in spans(batch).items()}
     if left_out := after.keys() - ours:
-        absent = membership.why_absent(consumer) or "the partition went to another worker"
-        _say_uncommitted({p: after[p] for p in left_out}, absent)
+        why = absent or "the partition went to another worker"
+        _say_uncommitted({p: after[p] for p in left_out}, why)
     offsets = {p: OffsetAndMetadata(after[p], "", -1) for p in after.keys() & ours}
     return consumer.commit_async(offsets, callback=_say_a_failure) if offsets else None
 

@@ -60,8 +60,3 @@ def finish_joining(consumer: KafkaConsumer) -> None:
     coordinator = consumer._coordinator
     if coordinator.rebalance_in_progress() and not coordinator.need_rejoin():
         coordinator.request_rejoin()
-
-
-def surely_ours(consumer: KafkaConsumer) -> set[TopicPartition]:
-    """The assigned partitions; none where the consumer is absent: they may be another's by now."""
-    return consumer.assignment() if why_absent(consumer) is None else set()

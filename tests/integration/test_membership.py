@@ -5,9 +5,10 @@ from contextlib import closing
 from functools import partial
 
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, TopicPartition
 from kafka.cluster import ClusterMetadata
 from processes import wait_until
+from publishing import publish
 
 from delivery.broker import consumer, membership, offsets
 from delivery.broker.consumer import Consumer
@@ -43,7 +44,7 @@ def holds(member: Consumer, topic: str, partitions: int) -> bool:
     """Polls, and tells whether it is in the group with so many partitions."""
     consumer.poll(member, timeout=0.1)
     ours = {TopicPartition(topic, number) for number in range(partitions)}
-    return membership.surely_ours(member) == ours
+    return membership.why_absent(member) is None and member.assignment() == ours
 
 
 def test_a_leader_joins_once_however_late_kafka_tells_of_the_topic(
@@ -90,17 +91,17 @@ def test_a_member_that_joins_anew_reads_on_from_the_committed_offset(
     kafka_server: KafkaServer, topic: str, member: Consumer
 ) -> None:
     """Where it was may be behind what another has committed: see `membership.FreshPositions`."""
-    publish(kafka_server, topic, 30)
-    commit(member, read_to(member, 3))
+    publish(kafka_server, topic, *[b"{}"] * 30)
+    commit(member, read(member, 4)[3])
     member._coordinator.request_rejoin()
-    assert next_read(member)[0].offset == 4
+    assert read(member, 1)[0].offset == 4
 
 
 def test_records_that_retention_deleted_are_not_counted_again_after_a_join(
     kafka_server: KafkaServer, topic: str, member: Consumer
 ) -> None:
-    publish(kafka_server, topic, 30)
-    commit(member, read_to(member, 3))
+    publish(kafka_server, topic, *[b"{}"] * 30)
+    commit(member, read(member, 4)[3])
     with closing(KafkaAdminClient(bootstrap_servers=kafka_server.bootstrap_servers)) as admin:
         admin.delete_records({TopicPartition(topic, 0): 7})
     wait_until(lambda: holds(member, topic, 1), "it is in its group")
@@ -114,12 +115,6 @@ def test_records_that_retention_deleted_are_not_counted_again_after_a_join(
     assert offsets.lost_to_retention(member, assigned) == (assigned, 0)
 
 
-def publish(kafka_server: KafkaServer, topic: str, records: int) -> None:
-    with closing(KafkaProducer(bootstrap_servers=kafka_server.bootstrap_servers)) as producer:
-        for _ in range(records):
-            producer.send(topic, b"{}")
-
-
 def commit(member: Consumer, record: Record) -> None:
     def is_committed() -> bool:
         consumer.poll(member, timeout=0.1)  # it may join anew by itself
@@ -129,24 +124,13 @@ def commit(member: Consumer, record: Record) -> None:
     wait_until(is_committed, "the offset is committed")
 
 
-def read_to(member: Consumer, offset: int) -> Record:
-    """Polls until the record at `offset` is there, and returns it."""
+def read(member: Consumer, number: int) -> list[Record]:
+    """Polls until there are so many records, each once although it may join anew by itself."""
     read: dict[int, Record] = {}
 
-    def is_there() -> bool:
+    def are_there() -> bool:
         read.update((record.offset, record) for record in consumer.poll(member))
-        return offset in read
+        return len(read) >= number
 
-    wait_until(is_there, "the record is there")
-    return read[offset]
-
-
-def next_read(member: Consumer) -> list[Record]:
-    read: list[Record] = []
-
-    def is_there() -> bool:
-        read.extend(consumer.poll(member))
-        return bool(read)
-
-    wait_until(is_there, "there are records")
-    return read
+    wait_until(are_there, "there are records")
+    return [read[offset] for offset in sorted(read)]

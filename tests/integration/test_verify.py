@@ -17,6 +17,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 from kafka.structs import OffsetAndMetadata
 from psycopg import sql
+from publishing import publish
 
 from delivery import cli
 from delivery.database import Connection
@@ -534,17 +535,6 @@ def make_topic(server: KafkaServer, name: str, partitions: int = 1) -> None:
         admin.create_topics([NewTopic(name, partitions, 1)])
     finally:
         admin.close()
-
-
-def publish(server: KafkaServer, topic: str, *contents: bytes | None) -> None:
-    producer = KafkaProducer(bootstrap_servers=server.bootstrap_servers)
-    try:
-        for content in contents:
-            # A null value goes with a key only.
-            producer.send(topic, content, b"1" if content is None else None)
-        producer.flush()
-    finally:
-        producer.close()
 
 
 def publish_in_transactions(server: KafkaServer, topic: str) -> None:
