@@ -30,8 +30,8 @@ PARTS = (
     Part("workers", workers.measure, 5),
     Part("correctness", correctness.measure, 4),
     Part("profile", profile.measure, 2),
-    Part("growth-sequential", growth.sequential, 12, growth.postgres_settings),
-    Part("growth-random", growth.drawn, 12, growth.postgres_settings),
+    Part("growth-sequential", growth.sequential, 14, growth.postgres_settings),
+    Part("growth-random", growth.drawn, 16, growth.postgres_settings),
 )
 
 
