@@ -327,6 +327,18 @@ def test_memory_does_not_grow_with_the_log(connection: Connection, database_url:
     assert much < little * 1.2  # all rows at once would be 40 MB more
 
 
+@pytest.mark.parametrize("limit", [history.STREAMED_ROWS, history.STREAMED_ROWS + 1])
+def test_few_rows_and_many_are_the_newest_of_all(
+    connection: Connection, database_url: str, limit: int
+) -> None:
+    """Only many are streamed."""
+    number = 2 * history.STREAMED_ROWS
+    connection.execute(MANY, {"now": NOW, "rows": number})
+    with history.reading(SecretStr(database_url)) as reading:
+        newest = history.events(reading, Wanted(), limit, ["record_offset"])
+        assert [offset for (offset,) in newest] == list(range(number - limit + 1, number + 1))
+
+
 def test_a_schema_that_is_not_there_is_told(empty_database_url: str) -> None:
     with (
         pytest.raises(NotMigratedError, match="delivery migrate"),
