@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from delivery.database import Connection
+from delivery.domain.event import Rejection
+from delivery.domain.record import Header, Place, Record, spans
 from delivery.errors import RaceError
-from delivery.event import Rejection
-from delivery.record import Header, Place, Record, spans
 
 Resolution = Literal["replayed", "discarded"]
 

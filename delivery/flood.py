@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from delivery.domain.event import Rejection
+from delivery.domain.record import Record
 from delivery.errors import FloodError
-from delivery.event import Rejection
-from delivery.record import Record
 
 Rejected = tuple[Record, Rejection]
 

@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from delivery import dead_letters, rows
 from delivery.database import Connection, transaction
 from delivery.dead_letters import Letter
-from delivery.decide import Decision, decide
+from delivery.domain.decide import Decision, decide
+from delivery.domain.event import Contract, OrderCreated, Rejection, decode
+from delivery.domain.record import Record
 from delivery.errors import RaceError, RefusedError
-from delivery.event import Contract, OrderCreated, Rejection, decode
 from delivery.flood import Flood, Rejected
-from delivery.record import Record
 
 Tally = Counter[str]  # outcomes of a batch; also `duplicate`, `conflict`, `rejected`, `redelivered`
 Arrival = tuple[Record, OrderCreated | Rejection]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from delivery.record import Record, spans
+from delivery.domain.record import Record, spans
 
 
 def configure(level: str) -> None:

@@ -13,9 +13,9 @@ forgets it, and one whose batch failed rewinds to before both: Kafka still has t
 from dataclasses import dataclass, field
 
 from delivery.broker import consumer, membership
-from delivery.event import Contract
+from delivery.domain.event import Contract
+from delivery.domain.record import Record
 from delivery.inbox import Arrival, decoded
-from delivery.record import Record
 
 DECODED_AT_ONCE = 700  # records in a step: PostgreSQL is waited for at several places of a batch
 

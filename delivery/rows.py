@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from delivery.database import Connection
-from delivery.decide import Change, Decision, Delivery, Duplicate, Entry, Key, Logged, State
+from delivery.domain.decide import Change, Decision, Delivery, Duplicate, Entry, Key, Logged, State
+from delivery.domain.event import OrderCreated
 from delivery.errors import RaceError
-from delivery.event import OrderCreated
 
 # New orders mostly have the highest ids, and above the highest known one nothing is looked up. What
 # is written there in between is no other race than any: the primary keys catch it.

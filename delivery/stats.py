@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from delivery.database import Connection
-from delivery.event import REASONS
+from delivery.domain.event import REASONS
 from delivery.history import Outcome
 from delivery.tables import STATUSES
 

@@ -24,8 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON
 
-from delivery.decide import OUTCOMES
-from delivery.event import REASONS
+from delivery.domain.decide import OUTCOMES
+from delivery.domain.event import REASONS
 
 NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",

@@ -17,14 +17,14 @@ import structlog
 from delivery import inbox, partitions
 from delivery.broker import consumer, offsets
 from delivery.database import Session
+from delivery.domain.event import Contract
+from delivery.domain.record import Record
 from delivery.errors import FloodError, RaceError, UnavailableError
-from delivery.event import Contract
 from delivery.flood import Flood
 from delivery.inbox import Arrival, Tally
 from delivery.log import places
 from delivery.monitoring.meter import Meter, Silent
 from delivery.prefetch import Prefetch
-from delivery.record import Record
 from delivery.signals import Stop
 
 log = structlog.get_logger()

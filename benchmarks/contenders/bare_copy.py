@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks.contenders.polling import CONTRACT, announce_end, announce_start, polls
 from delivery import database, settings
-from delivery.event import OrderCreated, decode
-from delivery.record import record_time
+from delivery.domain.event import OrderCreated, decode
+from delivery.domain.record import record_time
 
 BATCH_SIZE = 2000
 

@@ -16,8 +16,8 @@ from benchmarks.contenders.polling import (
     polls,
 )
 from delivery import database, settings
-from delivery.event import OrderCreated, decode
-from delivery.record import record_time
+from delivery.domain.event import OrderCreated, decode
+from delivery.domain.record import record_time
 
 RETRIES = 9
 

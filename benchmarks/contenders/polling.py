@@ -10,7 +10,7 @@ from kafka import KafkaConsumer
 
 from delivery import log, settings
 from delivery.broker import consumer, offsets
-from delivery.event import Contract
+from delivery.domain.event import Contract
 from delivery.signals import stop_on_signals
 from delivery.worker import collect_garbage_rarely
 

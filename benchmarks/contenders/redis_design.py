@@ -31,8 +31,8 @@ from benchmarks.contenders.polling import (
     polls,
 )
 from delivery import database, settings
-from delivery.event import OrderCreated, decode
-from delivery.record import record_time
+from delivery.domain.event import OrderCreated, decode
+from delivery.domain.record import record_time
 
 KEY_PREFIX = "event:order:"
 ONE_DAY = timedelta(days=1)

@@ -29,7 +29,7 @@ STAGES = (
         "read",
         ("read (delivery/rows.py", "moment (delivery/rows.py", "at (delivery/dead_letters.py"),
     ),
-    ("decide", ("decide (delivery/decide.py",)),
+    ("decide", ("decide (delivery/domain/decide.py",)),
     ("write", ("write (delivery/rows.py", "insert (delivery/dead_letters.py")),
     ("database commit", ("(psycopg/transaction.py", "transaction (psycopg/")),
 )

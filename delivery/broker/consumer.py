@@ -21,8 +21,8 @@ from kafka.future import Future
 from kafka.structs import OffsetAndMetadata
 
 from delivery.broker import membership, options
+from delivery.domain.record import Record, record_time, spans
 from delivery.errors import FencedError, UnavailableError
-from delivery.record import Record, record_time, spans
 from delivery.settings import KafkaSettings
 
 log = structlog.get_logger()

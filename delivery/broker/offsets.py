@@ -8,8 +8,8 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 
 from delivery.broker import membership
 from delivery.broker.consumer import Consumer
+from delivery.domain.record import Partition
 from delivery.errors import UnavailableError
-from delivery.record import Partition
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from delivery import database, repair, settings
 from delivery.cli import letter_text, output
 from delivery.database import Connection
 from delivery.dead_letters import Resolution
-from delivery.event import Contract, Reason
+from delivery.domain.event import Contract, Reason
 from delivery.repair import Standing
 
 SOME_REMAIN = 1  # exit code

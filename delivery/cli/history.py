@@ -10,8 +10,8 @@ from delivery import history as log
 from delivery import settings
 from delivery.cli import output
 from delivery.database import Connection
+from delivery.domain.record import Place
 from delivery.history import Outcome, Wanted, asked
-from delivery.record import Place
 
 # A payload may hold personal data, so that a table does not show it.
 TABLE = (

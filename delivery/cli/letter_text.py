@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from delivery.event import Reason
+from delivery.domain.event import Reason
 from delivery.repair import DeadLetter, Standing
 
 # Control characters other than tabs and line ends: binary content, or orders to the terminal.

@@ -4,7 +4,7 @@ import json
 
 import typer
 
-from delivery import event
+from delivery.domain import event
 
 
 def schema() -> None:

@@ -14,8 +14,8 @@ from delivery import history, settings
 from delivery import verify as check
 from delivery.broker import topic
 from delivery.cli import output
+from delivery.domain.event import Contract
 from delivery.errors import UnavailableError
-from delivery.event import Contract
 from delivery.settings import KafkaSettings
 from delivery.verify import Finding, Progress
 

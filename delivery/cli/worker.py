@@ -9,8 +9,8 @@ import typer
 from delivery import database, log, monitoring, settings
 from delivery import worker as loop
 from delivery.broker import consumer, offsets
+from delivery.domain.event import Contract
 from delivery.errors import SettingsError
-from delivery.event import Contract
 from delivery.flood import Flood
 from delivery.monitoring.meter import Meter
 from delivery.signals import Stop, stop_on_signals

@@ -6,7 +6,7 @@ Each raises ValueError with a text that says how it is written.
 import re
 from datetime import UTC, datetime, timedelta
 
-from delivery.record import Place
+from delivery.domain.record import Place
 
 _AGO = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

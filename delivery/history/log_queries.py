@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import psycopg
 
-from delivery.decide import OUTCOMES
+from delivery.domain.decide import OUTCOMES
 from delivery.history.selection import COLUMNS, ORDER, Outcome, Position, Wanted
 from delivery.tables import Time, dead_letters, duplicate_events, processed_events
 

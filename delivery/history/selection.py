@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from delivery.record import Place
+from delivery.domain.record import Place
 
 COLUMNS = (
     "order_id",

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from delivery.domain.record import Record
 from delivery.inbox import Tally
-from delivery.record import Record
 
 
 class Meter(Protocol):

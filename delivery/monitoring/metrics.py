@@ -19,10 +19,10 @@ from prometheus_client import (
 )
 
 from delivery import __version__
-from delivery.decide import OUTCOMES
-from delivery.event import REASONS
+from delivery.domain.decide import OUTCOMES
+from delivery.domain.event import REASONS
+from delivery.domain.record import Partition, Record
 from delivery.inbox import Tally
-from delivery.record import Partition, Record
 
 Lags = Mapping[Partition, int]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from delivery.database import Connection
-from delivery.event import Contract
+from delivery.domain.event import Contract
 from delivery.sqlstate import translated_errors
 from delivery.verify import payload, places, streams
 from delivery.verify.finding import Finding

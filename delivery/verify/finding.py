@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from delivery.record import Place
+from delivery.domain.record import Place
 
 Kind = Literal[
     "missing_delivery",

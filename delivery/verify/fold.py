@@ -9,8 +9,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from delivery.event import Contract, OrderCreated
-from delivery.record import Place
+from delivery.domain.event import Contract, OrderCreated
+from delivery.domain.record import Place
 from delivery.verify import payload
 from delivery.verify.finding import Finding
 

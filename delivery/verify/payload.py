@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from delivery.event import Contract, OrderCreated, decode
-from delivery.record import Place
+from delivery.domain.event import Contract, OrderCreated, decode
+from delivery.domain.record import Place
 from delivery.verify.finding import Finding
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, timedelta, timezone
 from typing import Any, NamedTuple
 
-from delivery.event import Contract, OrderCreated, decode
+from delivery.domain.event import Contract, OrderCreated, decode
 
 # What an event gives a delivery beside its key.
 COLUMNS = OrderCreated._fields[1:8]

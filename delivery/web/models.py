@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from delivery.event import Reason
+from delivery.domain.event import Reason
 from delivery.history import asked
 from delivery.history.selection import Outcome
 

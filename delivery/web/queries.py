@@ -8,7 +8,7 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from delivery.database import Connection
-from delivery.event import REASONS
+from delivery.domain.event import REASONS
 from delivery.history import log_queries, selection
 from delivery.history.selection import Position, Wanted
 

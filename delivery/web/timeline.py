@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from delivery.event import OrderCreated
+from delivery.domain.event import OrderCreated
 from delivery.web import changes, json_text, masking, wording
 from delivery.web.changes import Change, Step
 

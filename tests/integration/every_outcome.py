@@ -8,7 +8,7 @@ from records import at, batch, record
 
 from delivery import inbox
 from delivery.database import Connection
-from delivery.event import Contract
+from delivery.domain.event import Contract
 
 ORDER = 1001  # has one record of each outcome
 HOSTILE = 1002  # has texts that try to run, to turn the direction of writing, to be too wide

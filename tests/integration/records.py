@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from delivery.record import Header, Record
+from delivery.domain.record import Header, Record
 
 TOPIC = "orders"
 RECEIVED = datetime(2026, 11, 1, 12, tzinfo=UTC)  # every record's own timestamp

@@ -15,7 +15,7 @@ from served import served, wait_until
 
 from delivery import inbox
 from delivery.database import Connection
-from delivery.event import Contract
+from delivery.domain.event import Contract
 
 Client = httpx.Client
 

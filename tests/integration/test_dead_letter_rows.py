@@ -10,8 +10,8 @@ from records import RECEIVED, TOPIC, at, batch, record, value
 
 from delivery import database, inbox, rows
 from delivery.database import Connection
-from delivery.event import Contract
-from delivery.record import Header, Record
+from delivery.domain.event import Contract
+from delivery.domain.record import Header, Record
 
 Contents = Callable[[], dict[str, list[str]]]
 

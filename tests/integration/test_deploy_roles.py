@@ -17,7 +17,7 @@ from records import batch, value
 from delivery import cli, database, inbox
 from delivery.cli import DONE
 from delivery.database import Connection, Session
-from delivery.event import Contract
+from delivery.domain.event import Contract
 
 ROLES_SQL = Path(__file__).parents[2] / "deploy/postgres/roles.sql"
 ROLES = ["delivery_owner", "delivery_worker", "delivery_reader"]

@@ -10,8 +10,9 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from delivery import decide, history
+from delivery import history
 from delivery.database import Connection
+from delivery.domain import decide
 from delivery.errors import NotMigratedError, UnavailableError
 from delivery.history import Outcome, Position, Wanted, log_queries
 

@@ -15,9 +15,9 @@ from records import RECEIVED, TOPIC, at, batch, value
 
 from delivery import database, inbox, rows
 from delivery.database import Connection, Session
+from delivery.domain.event import Contract
+from delivery.domain.record import Record
 from delivery.errors import NotMigratedError, RaceError, UnavailableError
-from delivery.event import Contract
-from delivery.record import Record
 
 Contents = Callable[[], dict[str, list[str]]]
 Hook = Callable[[Callable[[], object]], None]

@@ -16,9 +16,9 @@ from records import at, record, value
 
 from delivery import database, inbox, rows
 from delivery.database import Connection
+from delivery.domain.event import Contract
+from delivery.domain.record import Record
 from delivery.errors import RaceError, UnavailableError
-from delivery.event import Contract
-from delivery.record import Record
 
 CONTRACT = Contract()
 RIGHT = timedelta(minutes=1)  # the workers' limits are of no interest here

@@ -12,8 +12,8 @@ from publishing import publish
 
 from delivery.broker import consumer, membership, offsets
 from delivery.broker.consumer import Consumer
+from delivery.domain.record import Record
 from delivery.embedded.kafka import KafkaServer
-from delivery.record import Record
 from delivery.settings import KafkaSettings
 
 

@@ -13,9 +13,9 @@ from records import at, batch, record, value
 
 from delivery import database, inbox, repair, rows
 from delivery.database import Connection
+from delivery.domain.event import Contract
+from delivery.domain.record import Record
 from delivery.errors import UnavailableError
-from delivery.event import Contract
-from delivery.record import Record
 from delivery.repair import Standing
 
 Contents = Callable[[], dict[str, list[str]]]

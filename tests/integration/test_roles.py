@@ -16,8 +16,8 @@ from records import at, batch, value
 from delivery import cli, database, inbox, migrations, partitions, repair
 from delivery.cli import DONE, USAGE
 from delivery.database import Connection, Session
+from delivery.domain.event import Contract
 from delivery.errors import SettingsError
-from delivery.event import Contract
 
 LENIENT = Contract(max_future_skew=timedelta(days=1))
 FUTURE = 12 * 60  # minutes: an event time an hour ahead of the records' own

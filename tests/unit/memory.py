@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from delivery.decide import Decision, Delivery, Key, Logged, State
-from delivery.event import OrderCreated
-from delivery.record import Place
+from delivery.domain.decide import Decision, Delivery, Key, Logged, State
+from delivery.domain.event import OrderCreated
+from delivery.domain.record import Place
 
 
 class Row(NamedTuple):

@@ -4,8 +4,8 @@ import json
 
 from memory import Entry, Row, Tables, key
 
-from delivery.event import OrderCreated
-from delivery.record import Record
+from delivery.domain.event import OrderCreated
+from delivery.domain.record import Record
 
 
 def receive(tables: Tables, record: Record, event: OrderCreated) -> str:

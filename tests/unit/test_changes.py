@@ -4,8 +4,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from delivery.decide import OUTCOMES
-from delivery.event import OrderCreated
+from delivery.domain.decide import OUTCOMES
+from delivery.domain.event import OrderCreated
 from delivery.history.selection import Outcome
 from delivery.web.changes import SHAPING, WHY_NOTHING, Change, Step, between, follow, read
 

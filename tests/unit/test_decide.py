@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory import Tables
 
-from delivery.decide import Change, Decision, Delivery, Duplicate, Logged, State, decide
-from delivery.event import OrderCreated
-from delivery.record import Record
+from delivery.domain.decide import Change, Decision, Delivery, Duplicate, Logged, State, decide
+from delivery.domain.event import OrderCreated
+from delivery.domain.record import Record
 
 Arrival = tuple[Record, OrderCreated]
 

@@ -12,7 +12,7 @@ import deployment
 import pytest
 from deployment import FOLDER
 
-from delivery.event import REASONS
+from delivery.domain.event import REASONS
 from delivery.monitoring.metrics import AGES, ALL_OUTCOMES, Metrics
 
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "grafana/delivery.json").read_text())

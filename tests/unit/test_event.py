@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from wire import ABSENT, ENVELOPE, ORDER, envelope, order
 
-from delivery.event import Contract, OrderCreated, Rejection, decode
+from delivery.domain.event import Contract, OrderCreated, Rejection, decode
 
 CONTRACT = Contract()
 SEOUL = Contract(zone=ZoneInfo("Asia/Seoul"))

@@ -2,10 +2,10 @@
 
 import pytest
 
+from delivery.domain.event import Rejection
+from delivery.domain.record import Record
 from delivery.errors import FloodError
-from delivery.event import Rejection
 from delivery.flood import Flood
-from delivery.record import Record
 
 NOT_JSON = Rejection("not_json", "Invalid JSON: expected ident at line 1 column 2")
 NO_TIME = Rejection("missing_field", "createdAt: Field required", 7)

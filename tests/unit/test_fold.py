@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import wire
 
-from delivery.event import Contract, OrderCreated, decode
+from delivery.domain.event import Contract, OrderCreated, decode
 from delivery.verify import fold, payload, places
 from delivery.verify.finding import Finding
 from delivery.verify.fold import Delivery, Entry

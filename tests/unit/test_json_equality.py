@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delivery import json_equality
+from delivery.domain import json_equality
 
 
 def same_json(left: str, right: str) -> bool:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from delivery.cli import letter_text
-from delivery.event import REASONS
-from delivery.record import Header, Record
+from delivery.domain.event import REASONS
+from delivery.domain.record import Header, Record
 from delivery.repair import DeadLetter, Standing
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)

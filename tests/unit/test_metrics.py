@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from delivery import settings
+from delivery.domain.record import Record
 from delivery.errors import NotMigratedError, SettingsError, UnavailableError
 from delivery.monitoring import endpoints, health
 from delivery.monitoring.metrics import Lags, Metrics
 from delivery.monitoring.questions import Question
-from delivery.record import Record
 
 # They are settled: dashboards and alerts name them.
 NAMES = {

@@ -7,7 +7,7 @@ import pytest
 from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from delivery.event import Contract, OrderCreated
+from delivery.domain.event import Contract, OrderCreated
 from delivery.inbox import Arrival
 from delivery.prefetch import Prefetch
 

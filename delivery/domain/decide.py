@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple, get_args
 
-from delivery.event import OrderCreated
-from delivery.json_equality import same_json
-from delivery.record import Place, Record
+from delivery.domain.event import OrderCreated
+from delivery.domain.json_equality import same_json
+from delivery.domain.record import Place, Record
 
 Outcome = Literal["created", "updated", "too_late", "stale"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_confi
 from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict  # pydantic asks for this one below Python 3.12
 
-from delivery.event_time import JacksonTime, parse_time
+from delivery.domain.event_time import JacksonTime, parse_time
 
 Reason = Literal[
     "tombstone",
