@@ -3,7 +3,8 @@
 from alembic import context
 from sqlalchemy import Connection, text
 
-from delivery import migrations, settings, tables
+from delivery import settings
+from delivery.postgres import migrations, tables
 
 # Two migrators at once would both see an empty database; the second waits for the first.
 MIGRATION_LOCK = 0x64656C6976657279  # "delivery" in ASCII

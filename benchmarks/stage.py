@@ -20,10 +20,10 @@ from benchmarks import field as competitors
 from benchmarks import processes, redis_server
 from benchmarks.records import Sent
 from benchmarks.redis_server import RedisServer
-from delivery import migrations
 from delivery.embedded import kafka, postgres
 from delivery.embedded.kafka import KafkaServer
 from delivery.embedded.postgres import PostgresServer
+from delivery.postgres import migrations
 
 Connection = psycopg.Connection[TupleRow]
 

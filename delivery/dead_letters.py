@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from delivery.database import Connection
 from delivery.domain.event import Rejection
 from delivery.domain.record import Header, Place, Record, spans
 from delivery.errors import RaceError
+from delivery.postgres.database import Connection
 
 Resolution = Literal["replayed", "discarded"]
 

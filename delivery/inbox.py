@@ -16,13 +16,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from delivery import dead_letters, rows
-from delivery.database import Connection, transaction
 from delivery.dead_letters import Letter
 from delivery.domain.decide import Decision, decide
 from delivery.domain.event import Contract, OrderCreated, Rejection, decode
 from delivery.domain.record import Record
 from delivery.errors import RaceError, RefusedError
 from delivery.flood import Flood, Rejected
+from delivery.postgres.database import Connection, transaction
 
 Tally = Counter[str]  # outcomes of a batch; also `duplicate`, `conflict`, `rejected`, `redelivered`
 Arrival = tuple[Record, OrderCreated | Rejection]

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from psycopg.rows import dict_row
 
 from delivery import inbox
-from delivery.database import Connection, transaction
 from delivery.domain.event import Contract, Reason
 from delivery.domain.record import Header, Place, Record
+from delivery.postgres.database import Connection, transaction
 
 # What is told of a letter in a list: all but the record's contents.
 COLUMNS = ("dead_letter_id", "consumed_at", "reason", "order_id", "record_topic",

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from delivery.database import Connection
 from delivery.domain.decide import Change, Decision, Delivery, Duplicate, Entry, Key, Logged, State
 from delivery.domain.event import OrderCreated
 from delivery.errors import RaceError
+from delivery.postgres.database import Connection
 
 # New orders mostly have the highest ids, and above the highest known one nothing is looked up. What
 # is written there in between is no other race than any: the primary keys catch it.

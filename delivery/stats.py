@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from delivery.database import Connection
 from delivery.domain.event import REASONS
 from delivery.history import Outcome
-from delivery.tables import STATUSES
+from delivery.postgres.database import Connection
+from delivery.postgres.tables import STATUSES
 
 _OUTCOMES = """
 SELECT outcome, count(*), min(consumed_at), max(consumed_at) FROM event_history GROUP BY outcome

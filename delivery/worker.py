@@ -14,9 +14,8 @@ from functools import partial
 
 import structlog
 
-from delivery import inbox, partitions
+from delivery import inbox
 from delivery.broker import consumer, offsets
-from delivery.database import Session
 from delivery.domain.event import Contract
 from delivery.domain.record import Record
 from delivery.errors import FloodError, RaceError, UnavailableError
@@ -24,6 +23,8 @@ from delivery.flood import Flood
 from delivery.inbox import Arrival, Tally
 from delivery.log import places
 from delivery.monitoring.meter import Meter, Silent
+from delivery.postgres import partitions
+from delivery.postgres.database import Session
 from delivery.prefetch import Prefetch
 from delivery.signals import Stop
 

@@ -15,12 +15,12 @@ from kafka.errors import TopicAlreadyExistsError
 from psycopg import sql
 from pydantic import SecretStr
 
-from delivery import database, migrations
-from delivery.database import Connection
 from delivery.embedded import kafka, postgres
 from delivery.embedded.kafka import KafkaServer
 from delivery.embedded.postgres import PostgresServer
-from delivery.tables import metadata
+from delivery.postgres import database, migrations
+from delivery.postgres.database import Connection
+from delivery.postgres.tables import metadata
 
 # A shell's background job ignores SIGINT, and what it starts would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks.contenders.polling import CONTRACT, announce_end, announce_start, polls
-from delivery import database, settings
+from delivery import settings
 from delivery.domain.event import OrderCreated, decode
 from delivery.domain.record import record_time
+from delivery.postgres import database
 
 BATCH_SIZE = 2000
 

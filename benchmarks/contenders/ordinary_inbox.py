@@ -15,9 +15,10 @@ from benchmarks.contenders.polling import (
     ConsumerRecord,
     polls,
 )
-from delivery import database, settings
+from delivery import settings
 from delivery.domain.event import OrderCreated, decode
 from delivery.domain.record import record_time
+from delivery.postgres import database
 
 RETRIES = 9
 

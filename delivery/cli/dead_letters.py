@@ -7,11 +7,12 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from delivery import database, repair, settings
+from delivery import repair, settings
 from delivery.cli import letter_text, output
-from delivery.database import Connection
 from delivery.dead_letters import Resolution
 from delivery.domain.event import Contract, Reason
+from delivery.postgres import database
+from delivery.postgres.database import Connection
 from delivery.repair import Standing
 
 SOME_REMAIN = 1  # exit code

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from pydantic import SecretStr
 
-from delivery import embedded, migrations
+from delivery import embedded
 from delivery.cli import output
+from delivery.postgres import migrations
 
 LOOK_EVERY = 1.0  # seconds; a signal ends the wait at once
 

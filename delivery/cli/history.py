@@ -9,9 +9,9 @@ import typer
 from delivery import history as log
 from delivery import settings
 from delivery.cli import output
-from delivery.database import Connection
 from delivery.domain.record import Place
 from delivery.history import Outcome, Wanted, asked
+from delivery.postgres.database import Connection
 
 # A payload may hold personal data, so that a table does not show it.
 TABLE = (

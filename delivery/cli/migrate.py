@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from delivery import migrations, settings
+from delivery import settings
+from delivery.postgres import migrations
 
 
 def migrate(

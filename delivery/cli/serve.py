@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import structlog
 import typer
 
-from delivery import database, log, settings
+from delivery import log, settings
 from delivery.errors import SettingsError
+from delivery.postgres import database
+from delivery.postgres.sqlstate import translated_errors
 from delivery.settings import KafkaSettings, WebSettings
-from delivery.sqlstate import translated_errors
 from delivery.web.listener import listening, url
 
 if TYPE_CHECKING:

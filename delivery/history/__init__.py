@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from delivery import database
-from delivery.database import Connection
 from delivery.history import log_queries
 from delivery.history.selection import COLUMNS, ORDER, Outcome, Position, Wanted
+from delivery.postgres import database
+from delivery.postgres.database import Connection
 
 __all__ = ["COLUMNS", "ORDER", "Outcome", "Position", "Wanted"]
 

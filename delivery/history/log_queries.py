@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import psycopg
 
 from delivery.domain.decide import OUTCOMES
 from delivery.history.selection import COLUMNS, ORDER, Outcome, Position, Wanted
-from delivery.tables import Time, dead_letters, duplicate_events, processed_events
+from delivery.postgres.tables import Time, dead_letters, duplicate_events, processed_events
 
 _DIALECT = psycopg.dialect()  # type: ignore[no-untyped-call]
 

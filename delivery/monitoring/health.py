@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from pydantic import SecretStr
 
-from delivery import database
-from delivery.database import Connection
 from delivery.errors import ForbiddenError, NotMigratedError
 from delivery.monitoring.questions import Question
-from delivery.sqlstate import first_line, translated_errors
+from delivery.postgres import database
+from delivery.postgres.database import Connection
+from delivery.postgres.sqlstate import first_line, translated_errors
 
 APPLICATION = "delivery endpoints"  # not the worker's name: see `database.Session`
 

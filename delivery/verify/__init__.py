@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from delivery.database import Connection
 from delivery.domain.event import Contract
-from delivery.sqlstate import translated_errors
+from delivery.postgres.database import Connection
+from delivery.postgres.sqlstate import translated_errors
 from delivery.verify import payload, places, streams
 from delivery.verify.finding import Finding
 from delivery.verify.fold import Delivery, Entry, against_log

@@ -10,7 +10,7 @@ from typing import Any
 from psycopg.sql import SQL, Composed
 from psycopg.types.string import ByteaBinaryLoader
 
-from delivery.database import Connection
+from delivery.postgres.database import Connection
 from delivery.verify.fold import Delivery, Entry
 from delivery.verify.payload import Duplicate
 from delivery.verify.places import Occupied

@@ -13,9 +13,10 @@ from typing import TypeVar
 
 from pydantic import SecretStr
 
-from delivery import database, stats
-from delivery.database import Connection
-from delivery.sqlstate import translated_errors
+from delivery import stats
+from delivery.postgres import database
+from delivery.postgres.database import Connection
+from delivery.postgres.sqlstate import translated_errors
 from delivery.web.minutes import MINUTE, Bucket, Minutes
 from delivery.web.watch import Seen, Watch
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from delivery import history
-from delivery.database import Connection
 from delivery.history.selection import Wanted
+from delivery.postgres.database import Connection
 from delivery.web import lists, models, pool, problems, queries, shown
 from delivery.web.problems import NotFoundError
 

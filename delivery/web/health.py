@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
-from delivery import database
-from delivery.database import Connection
 from delivery.errors import NotMigratedError, UnavailableError
+from delivery.postgres import database
+from delivery.postgres.database import Connection
 from delivery.web import problems
 from delivery.web.pool import reading
 

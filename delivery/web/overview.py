@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
-from delivery.database import Connection
 from delivery.history.selection import Outcome
+from delivery.postgres.database import Connection
 from delivery.web import charts, queries
 from delivery.web.activity import Activity
 from delivery.web.lag import Lag

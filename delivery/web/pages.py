@@ -5,10 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
-from delivery.database import Connection
 from delivery.domain.event import REASONS
 from delivery.history.selection import Outcome
-from delivery.tables import RESOLUTIONS
+from delivery.postgres.database import Connection
+from delivery.postgres.tables import RESOLUTIONS
 from delivery.web import changes, error_pages, fields, overview, queries, rendering
 from delivery.web import letter as letters
 from delivery.web import timeline as timelines

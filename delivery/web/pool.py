@@ -11,9 +11,9 @@ from psycopg import IsolationLevel
 from psycopg_pool import ConnectionPool, PoolTimeout
 from pydantic import SecretStr
 
-from delivery import database
-from delivery.database import Connection
 from delivery.errors import UnavailableError
+from delivery.postgres import database
+from delivery.postgres.database import Connection
 
 APPLICATION = "delivery serve"
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
-from delivery.database import Connection
 from delivery.domain.event import REASONS
 from delivery.history import log_queries, selection
 from delivery.history.selection import Position, Wanted
+from delivery.postgres.database import Connection
 
 Row = dict[str, Any]
 

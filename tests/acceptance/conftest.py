@@ -13,10 +13,10 @@ from processes import Process, wait_until
 from stream import Sent
 from tables import accounted
 
-from delivery.database import Connection
 from delivery.embedded import postgres
 from delivery.embedded.kafka import KafkaServer
 from delivery.embedded.postgres import PostgresServer
+from delivery.postgres.database import Connection
 
 
 @dataclass

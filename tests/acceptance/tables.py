@@ -5,7 +5,7 @@ from typing import Any
 
 from stream import Columns, Key, Place, Sent, places
 
-from delivery.database import Connection
+from delivery.postgres.database import Connection
 
 OUTCOMES = """
 SELECT record_partition, record_offset, outcome FROM processed_events

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer
 
-from delivery.database import Connection
 from delivery.embedded.kafka import KafkaServer
 from delivery.embedded.processes import pids_in
 from delivery.history import COLUMNS, Outcome
+from delivery.postgres.database import Connection
 
 Done = subprocess.CompletedProcess[str]
 

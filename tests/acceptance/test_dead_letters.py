@@ -18,7 +18,7 @@ from processes import wait_until
 from stream import Sent
 from test_commands import Done, assert_one_line, command, delivery, environment
 
-from delivery.database import Connection
+from delivery.postgres.database import Connection
 from delivery.repair import COLUMNS
 
 Contents = Callable[[], dict[str, list[str]]]

@@ -18,8 +18,8 @@ from tables import (
     outcomes,
 )
 
-from delivery import database, migrations
 from delivery.embedded.postgres import PostgresServer
+from delivery.postgres import database, migrations
 
 Contents = Callable[[], dict[str, list[str]]]
 MakeService = Callable[[int], Service]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from conftest import Service
 from stream import Sent
 
-from delivery.database import Connection
+from delivery.postgres.database import Connection
 
 COUNTS = """
 SELECT (SELECT count(*) FROM processed_events), (SELECT count(*) FROM deliveries),

@@ -20,11 +20,11 @@ from processes import wait_until
 from pydantic import SecretStr
 from stream import Sent, stream, truth
 
-from delivery import migrations
-from delivery.database import Connection
 from delivery.embedded import kafka
 from delivery.embedded.ports import HOST, free_port
 from delivery.embedded.postgres import PostgresServer
+from delivery.postgres import migrations
+from delivery.postgres.database import Connection
 
 MakeService = Callable[[int], Service]
 

@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwr
 from pydantic import SecretStr
 from served import served
 
-from delivery import database
 from delivery.embedded.postgres import PostgresServer
+from delivery.postgres import database
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 

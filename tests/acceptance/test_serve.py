@@ -19,10 +19,10 @@ from psycopg import sql
 from pydantic import SecretStr
 from stream import stream, truth
 
-from delivery import migrations
-from delivery.database import Connection
 from delivery.embedded import postgres
 from delivery.embedded.postgres import PostgresServer
+from delivery.postgres import migrations
+from delivery.postgres.database import Connection
 
 Serve = Callable[..., Process]
 Connect = Callable[[Process], httpx.Client]

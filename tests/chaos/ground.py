@@ -12,8 +12,8 @@ from kafka.admin import NewTopic
 from psycopg.rows import TupleRow
 from pydantic import SecretStr
 
-from delivery import migrations
 from delivery.embedded import kafka, postgres
+from delivery.postgres import migrations
 
 TOPIC = "orders"
 GROUP = "delivery"

@@ -11,7 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 from psycopg import sql
 from stream import Event, Key, Sent
 
-from delivery.tables import metadata
+from delivery.postgres.tables import metadata
 
 PLACES = """
 SELECT record_partition, record_offset FROM processed_events

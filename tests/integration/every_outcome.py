@@ -7,8 +7,8 @@ from typing import Any
 from records import at, batch, record
 
 from delivery import inbox
-from delivery.database import Connection
 from delivery.domain.event import Contract
+from delivery.postgres.database import Connection
 
 ORDER = 1001  # has one record of each outcome
 HOSTILE = 1002  # has texts that try to run, to turn the direction of writing, to be too wide

@@ -14,7 +14,7 @@ from time import monotonic
 
 from psycopg.sql import SQL, Identifier
 
-from delivery.database import Connection
+from delivery.postgres.database import Connection
 
 SECONDS = 20.0  # the deadline of one step; it takes about a millisecond
 TRIES = 3  # of an order of steps that the server may not follow

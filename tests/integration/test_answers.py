@@ -9,7 +9,7 @@ import httpx
 import pytest
 from served import served
 
-from delivery.database import Connection
+from delivery.postgres.database import Connection
 from delivery.web import queries
 
 PATHS = ["/", "/nowhere", "/static/icon.svg", "/healthz", "/api/nowhere", "/api/docs",

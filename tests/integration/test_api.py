@@ -14,8 +14,8 @@ from records import batch, value
 from served import served, wait_until
 
 from delivery import inbox
-from delivery.database import Connection
 from delivery.domain.event import Contract
+from delivery.postgres.database import Connection
 
 Client = httpx.Client
 

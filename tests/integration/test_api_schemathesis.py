@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import Case, GenerationMode
 from served import served
 
-from delivery.database import Connection
+from delivery.postgres.database import Connection
 
 OPERATIONS = 6
 EXAMPLES = 25  # for each operation

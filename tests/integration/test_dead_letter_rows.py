@@ -8,10 +8,11 @@ import pytest
 from pydantic import SecretStr
 from records import RECEIVED, TOPIC, at, batch, record, value
 
-from delivery import database, inbox, rows
-from delivery.database import Connection
+from delivery import inbox, rows
 from delivery.domain.event import Contract
 from delivery.domain.record import Header, Record
+from delivery.postgres import database
+from delivery.postgres.database import Connection
 
 Contents = Callable[[], dict[str, list[str]]]
 

@@ -14,10 +14,11 @@ from psycopg import sql
 from pydantic import SecretStr
 from records import batch, value
 
-from delivery import cli, database, inbox
+from delivery import cli, inbox
 from delivery.cli import DONE
-from delivery.database import Connection, Session
 from delivery.domain.event import Contract
+from delivery.postgres import database
+from delivery.postgres.database import Connection, Session
 
 ROLES_SQL = Path(__file__).parents[2] / "deploy/postgres/roles.sql"
 ROLES = ["delivery_owner", "delivery_worker", "delivery_reader"]

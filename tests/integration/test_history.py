@@ -11,10 +11,10 @@ import pytest
 from pydantic import SecretStr
 
 from delivery import history
-from delivery.database import Connection
 from delivery.domain import decide
 from delivery.errors import NotMigratedError, UnavailableError
 from delivery.history import Outcome, Position, Wanted, log_queries
+from delivery.postgres.database import Connection
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

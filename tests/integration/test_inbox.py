@@ -13,11 +13,12 @@ from psycopg import sql
 from pydantic import SecretStr
 from records import RECEIVED, TOPIC, at, batch, value
 
-from delivery import database, inbox, rows
-from delivery.database import Connection, Session
+from delivery import inbox, rows
 from delivery.domain.event import Contract
 from delivery.domain.record import Record
 from delivery.errors import NotMigratedError, RaceError, UnavailableError
+from delivery.postgres import database
+from delivery.postgres.database import Connection, Session
 
 Contents = Callable[[], dict[str, list[str]]]
 Hook = Callable[[Callable[[], object]], None]

@@ -14,11 +14,12 @@ from psycopg import Connection as AnyConnection
 from pydantic import SecretStr
 from records import at, record, value
 
-from delivery import database, inbox, rows
-from delivery.database import Connection
+from delivery import inbox, rows
 from delivery.domain.event import Contract
 from delivery.domain.record import Record
 from delivery.errors import RaceError, UnavailableError
+from delivery.postgres import database
+from delivery.postgres.database import Connection
 
 CONTRACT = Contract()
 RIGHT = timedelta(minutes=1)  # the workers' limits are of no interest here

@@ -14,9 +14,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pydantic import SecretStr
 
-from delivery import database, migrations, tables
-from delivery.database import Connection
 from delivery.errors import UnavailableError
+from delivery.postgres import database, migrations, tables
+from delivery.postgres.database import Connection
 
 LOG = "processed_events"
 

@@ -17,9 +17,9 @@ from served import served
 
 from delivery import inbox
 from delivery.broker.lag import Behind
-from delivery.database import Connection
 from delivery.domain.event import REASONS, Contract
 from delivery.history.selection import Outcome
+from delivery.postgres.database import Connection
 from delivery.web.lag import Lag, Standing
 from delivery.web.pages import ON_ONE_PAGE
 

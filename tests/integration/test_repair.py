@@ -11,11 +11,12 @@ from letters import GOOD_LETTERS
 from pydantic import SecretStr
 from records import at, batch, record, value
 
-from delivery import database, inbox, repair, rows
-from delivery.database import Connection
+from delivery import inbox, repair, rows
 from delivery.domain.event import Contract
 from delivery.domain.record import Record
 from delivery.errors import UnavailableError
+from delivery.postgres import database
+from delivery.postgres.database import Connection
 from delivery.repair import Standing
 
 Contents = Callable[[], dict[str, list[str]]]

@@ -13,11 +13,12 @@ from psycopg.errors import InsufficientPrivilege
 from pydantic import SecretStr
 from records import at, batch, value
 
-from delivery import cli, database, inbox, migrations, partitions, repair
+from delivery import cli, inbox, repair
 from delivery.cli import DONE, USAGE
-from delivery.database import Connection, Session
 from delivery.domain.event import Contract
 from delivery.errors import SettingsError
+from delivery.postgres import database, migrations, partitions
+from delivery.postgres.database import Connection, Session
 
 LENIENT = Contract(max_future_skew=timedelta(days=1))
 FUTURE = 12 * 60  # minutes: an event time an hour ahead of the records' own

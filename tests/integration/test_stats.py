@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import SecretStr
 
 from delivery import history, stats
-from delivery.database import Connection
+from delivery.postgres.database import Connection
 from delivery.stats import DeadLetters, Stats
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -7,10 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import broken_events, events
 
-from delivery.database import Connection
 from delivery.domain.event import Contract
 from delivery.domain.record import Record
 from delivery.inbox import process
+from delivery.postgres.database import Connection
 
 ANYTHING = st.none() | st.binary() | broken_events() | events().map(lambda sent: sent.value)
 TIME = datetime(9999, 12, 31, tzinfo=UTC)  # no event is ahead of it

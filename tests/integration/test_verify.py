@@ -20,9 +20,9 @@ from psycopg import sql
 from publishing import publish
 
 from delivery import cli
-from delivery.database import Connection
 from delivery.embedded.kafka import KafkaServer
 from delivery.embedded.postgres import PostgresServer
+from delivery.postgres.database import Connection
 
 NO_BROKER = "127.0.0.1:1"
 

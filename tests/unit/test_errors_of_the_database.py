@@ -11,7 +11,7 @@ from delivery.errors import (
     RefusedError,
     UnavailableError,
 )
-from delivery.sqlstate import translated_errors
+from delivery.postgres.sqlstate import translated_errors
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from delivery.database import Connection
 from delivery.errors import UnavailableError
-from delivery.sqlstate import translated_errors
+from delivery.postgres.database import Connection
+from delivery.postgres.sqlstate import translated_errors
 
 log = structlog.get_logger()
 

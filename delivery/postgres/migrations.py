@@ -15,12 +15,12 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from delivery import database
 from delivery.errors import SettingsError
-from delivery.sqlstate import translated
+from delivery.postgres import database
+from delivery.postgres.sqlstate import translated
 
-_PACKAGED = Path(__file__).parent / "alembic"  # in a wheel
-_CHECKOUT = Path(__file__).parent.parent / "alembic"
+_PACKAGED = Path(__file__).parents[1] / "alembic"  # in a wheel
+_CHECKOUT = Path(__file__).parents[2] / "alembic"
 
 
 def upgrade(url: SecretStr) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from psycopg.rows import TupleRow
 from pydantic import SecretStr
 
 from delivery.errors import NotMigratedError, UnavailableError
-from delivery.sqlstate import first_line, translated_errors
+from delivery.postgres.sqlstate import first_line, translated_errors
 
 Connection = psycopg.Connection[TupleRow]
 

@@ -1,0 +1,1 @@
+"""PostgreSQL: connections and their errors, the tables, and the migrations that build them."""
