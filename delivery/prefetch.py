@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from delivery.broker import consumer, membership
 from delivery.domain.event import Contract
 from delivery.domain.record import Record
-from delivery.inbox import Arrival, decoded
+from delivery.inbox.transaction import Arrival, decoded
 
 DECODED_AT_ONCE = 700  # records in a step: PostgreSQL is waited for at several places of a batch
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from psycopg.rows import dict_row
 
-from delivery import inbox
 from delivery.domain.event import Contract, Reason
 from delivery.domain.record import Header, Place, Record
+from delivery.inbox.transaction import process
 from delivery.postgres.database import Connection, transaction
 
 # What is told of a letter in a list: all but the record's contents.
@@ -137,7 +137,7 @@ def _process(connection: Connection, contract: Contract, ids: Sequence[int]) -> 
     # The order of the log within one transaction is that of the records' places.
     records = sorted((letter.record for letter in letters), key=lambda record: record.place)
     if records:
-        inbox.process(connection, contract, records)
+        process(connection, contract, records)
 
 
 def _portions(connection: Connection, ids: Sequence[int]) -> Iterator[list[int]]:

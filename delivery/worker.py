@@ -14,13 +14,13 @@ from functools import partial
 
 import structlog
 
-from delivery import inbox
 from delivery.broker import consumer, offsets
 from delivery.domain.event import Contract
 from delivery.domain.record import Record
 from delivery.errors import FloodError, RaceError, UnavailableError
-from delivery.flood import Flood
-from delivery.inbox import Arrival, Tally
+from delivery.inbox import transaction
+from delivery.inbox.rejection_limit import Flood
+from delivery.inbox.transaction import Arrival, Tally
 from delivery.log import places
 from delivery.monitoring.meter import Meter, Silent
 from delivery.postgres import partitions
@@ -77,7 +77,7 @@ class Worker:
             connection = self.database.connection()
             self.partitions_due = partitions.ensure(connection, self.partitions_due)
             meanwhile = partial(self._meanwhile, ahead)
-            tally = inbox.settle(connection, arrivals, self.flood, self.meter.race, meanwhile)
+            tally = transaction.settle(connection, arrivals, self.flood, self.meter.race, meanwhile)
         except UnavailableError as error:
             consumer.rewind(self.kafka, [*batch, *ahead.polled])
             ahead.forget()

@@ -24,13 +24,17 @@ LOOP = "run (delivery/worker.py"
 STAGES = (
     ("offset commit", ("commit (delivery/broker/consumer.py", "wait_for (delivery/broker")),
     ("poll", ("poll (delivery/broker/consumer.py",)),
-    ("decode", ("decoded (delivery/inbox.py",)),
+    ("decode", ("decoded (delivery/inbox/transaction.py",)),
     (
         "read",
-        ("read (delivery/rows.py", "moment (delivery/rows.py", "at (delivery/dead_letters.py"),
+        (
+            "read (delivery/inbox/statements.py",
+            "moment (delivery/inbox/statements.py",
+            "at (delivery/inbox/dead_letters.py",
+        ),
     ),
     ("decide", ("decide (delivery/domain/decide.py",)),
-    ("write", ("write (delivery/rows.py", "insert (delivery/dead_letters.py")),
+    ("write", ("write (delivery/inbox/statements.py", "insert (delivery/inbox/dead_letters.py")),
     ("database commit", ("(psycopg/transaction.py", "transaction (psycopg/")),
 )
 OTHER = "other"

@@ -9,8 +9,8 @@ import typer
 
 from delivery import repair, settings
 from delivery.cli import letter_text, output
-from delivery.dead_letters import Resolution
 from delivery.domain.event import Contract, Reason
+from delivery.inbox.dead_letters import Resolution
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 from delivery.repair import Standing

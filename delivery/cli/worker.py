@@ -11,7 +11,7 @@ from delivery import worker as loop
 from delivery.broker import consumer, offsets
 from delivery.domain.event import Contract
 from delivery.errors import SettingsError
-from delivery.flood import Flood
+from delivery.inbox.rejection_limit import Flood
 from delivery.monitoring.meter import Meter
 from delivery.postgres import database
 from delivery.signals import Stop, stop_on_signals

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from delivery.domain.record import Record
-from delivery.inbox import Tally
+from delivery.inbox.transaction import Tally
 
 
 class Meter(Protocol):

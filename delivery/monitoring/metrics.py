@@ -22,7 +22,7 @@ from delivery import __version__
 from delivery.domain.decide import OUTCOMES
 from delivery.domain.event import REASONS
 from delivery.domain.record import Partition, Record
-from delivery.inbox import Tally
+from delivery.inbox.transaction import Tally
 
 Lags = Mapping[Partition, int]
 

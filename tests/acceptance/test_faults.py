@@ -80,7 +80,7 @@ def test_workers_killed_at_any_moment_lose_nothing_and_write_nothing_twice(
 @pytest.mark.parametrize(
     ("owner", "function", "moment", "written", "sent_off"),
     [
-        ("delivery.rows", "write", "after", 200, 200),
+        ("delivery.inbox.statements", "write", "after", 200, 200),
         ("delivery.broker.consumer", "commit", "before", 300, 200),
     ],
     ids=["before the database commit", "between the commits"],
@@ -138,7 +138,7 @@ def test_a_worker_asked_to_stop_commits_what_it_did_and_the_next_one_goes_on_the
 @pytest.mark.parametrize(
     ("owner", "function", "moment", "calls"),
     [
-        ("delivery.rows", "write", "after", "2"),
+        ("delivery.inbox.statements", "write", "after", "2"),
         ("delivery.broker.consumer", "commit", "before", "2"),
         ("delivery.broker.consumer", "commit", "before, joining anew", "2"),
         # No timeout of the server's ends a COPY that waits for its client, be it for ever.

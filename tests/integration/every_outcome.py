@@ -6,8 +6,8 @@ from typing import Any
 
 from records import at, batch, record
 
-from delivery import inbox
 from delivery.domain.event import Contract
+from delivery.inbox import transaction
 from delivery.postgres.database import Connection
 
 ORDER = 1001  # has one record of each outcome
@@ -60,12 +60,12 @@ def fill(connection: Connection) -> None:
     )  # fmt: skip
     connection.execute("UPDATE deliveries SET status = 'dispatched' WHERE order_id = %s", (ORDER,))
     late = event(ORDER, at(9), quantity=1)
-    inbox.process(connection, Contract(), [record(100, late, key=PERSONAL.encode())])
+    transaction.process(connection, Contract(), [record(100, late, key=PERSONAL.encode())])
     connection.execute("ANALYZE")
 
 
 def _process(connection: Connection, *contents: bytes | None) -> None:
-    inbox.process(connection, Contract(), batch(*contents))
+    transaction.process(connection, Contract(), batch(*contents))
 
 
 def _nested(depth: int) -> Any:

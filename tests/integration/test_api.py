@@ -13,8 +13,8 @@ from every_outcome import ORDER, PERSONAL
 from records import batch, value
 from served import served, wait_until
 
-from delivery import inbox
 from delivery.domain.event import Contract
+from delivery.inbox import transaction
 from delivery.postgres.database import Connection
 
 Client = httpx.Client
@@ -52,7 +52,7 @@ def test_an_order_is_its_delivery_and_its_history_the_oldest_first(client: Clien
 def test_an_order_whose_records_are_all_rejected_has_no_delivery(
     connection: Connection, open_client: Callable[..., Client]
 ) -> None:
-    inbox.process(connection, Contract(), batch(b'{"event": {"orderId": 7}}'))
+    transaction.process(connection, Contract(), batch(b'{"event": {"orderId": 7}}'))
     told = open_client().get("/api/orders/7").json()
     assert told["delivery"] is None
     assert [event["reason"] for event in told["history"]] == ["missing_field"]
@@ -199,7 +199,7 @@ def test_payloads_are_told_as_long_as_they_are_not_too_much(
 ) -> None:
     large = "x" * 900_000
     records = batch(*(value(n, n, requestMessage=large) for n in range(1, 8)))
-    inbox.process(connection, Contract(), records)
+    transaction.process(connection, Contract(), records)
     events = everything(open_client())
     assert [event["payload"] is None for event in events] == [False] * 4 + [True] * 3
     assert all(event["payload_bytes"] > len(large) for event in events)

@@ -8,9 +8,9 @@ import pytest
 from pydantic import SecretStr
 from records import RECEIVED, TOPIC, at, batch, record, value
 
-from delivery import inbox, rows
 from delivery.domain.event import Contract
 from delivery.domain.record import Header, Record
+from delivery.inbox import statements, transaction
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 
@@ -85,7 +85,7 @@ def process(
     connection: Connection, records: Sequence[Record], contract: Contract = CONTRACT
 ) -> dict[str, int]:
     """Processes a batch and returns the outcomes that occurred in it."""
-    return +inbox.process(connection, contract, records)
+    return +transaction.process(connection, contract, records)
 
 
 def rows_of(connection: Connection, query: str) -> list[tuple[Any, ...]]:
@@ -240,7 +240,7 @@ def test_a_refused_row_that_is_accepted_now_is_resolved_as_replayed(
 def test_a_race_beside_a_refused_row_is_decided_again(
     connection: Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, calls = rows.write, []
+    write, calls = statements.write, []
 
     def write_after_a_rival(*arguments: Any) -> list[bool]:
         calls.append(arguments)
@@ -250,7 +250,7 @@ def test_a_race_beside_a_refused_row_is_decided_again(
                 process(rival, [record(0, value(1, 9, quantity=1), partition=1)])
         return write(*arguments)
 
-    monkeypatch.setattr(rows, "write", write_after_a_rival)
+    monkeypatch.setattr(statements, "write", write_after_a_rival)
     records = batch(value(1, 5, quantity=1), value(2, quantity=1000))
     assert process(connection, records) == {"stale": 1, "rejected": 1}
     assert rows_of(connection, DELIVERIES) == [(1, 1, at(9))]
@@ -314,7 +314,7 @@ def test_a_letter_that_is_discarded_meanwhile_is_not_processed(
     connection: Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process(connection, batch(value(1, FUTURE)))
-    write = rows.write
+    write = statements.write
 
     def write_after_a_discard(*arguments: Any) -> list[bool]:
         monkeypatch.undo()
@@ -322,7 +322,7 @@ def test_a_letter_that_is_discarded_meanwhile_is_not_processed(
             discard(rival)
         return write(*arguments)
 
-    monkeypatch.setattr(rows, "write", write_after_a_discard)
+    monkeypatch.setattr(statements, "write", write_after_a_discard)
     outcomes = process(connection, batch(value(1, FUTURE), value(2)), LENIENT)
     assert outcomes == {"created": 1, "redelivered": 1}
     assert rows_of(connection, DELIVERIES) == [(2, None, at(0))]

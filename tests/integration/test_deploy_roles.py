@@ -14,9 +14,10 @@ from psycopg import sql
 from pydantic import SecretStr
 from records import batch, value
 
-from delivery import cli, inbox
+from delivery import cli
 from delivery.cli import DONE
 from delivery.domain.event import Contract
+from delivery.inbox import transaction
 from delivery.postgres import database
 from delivery.postgres.database import Connection, Session
 
@@ -93,7 +94,7 @@ def test_the_owner_is_no_superuser_and_migrates_what_the_worker_writes_and_the_r
 ) -> None:
     worker = Session(SecretStr(url_of("delivery_worker")), timedelta(seconds=45))
     database.require_migrated(worker.connection())
-    assert +inbox.process(worker.connection(), Contract(), batch(value(1))) == {"created": 1}
+    assert +transaction.process(worker.connection(), Contract(), batch(value(1))) == {"created": 1}
     worker.drop()
     with database.connect(SecretStr(url_of("delivery_reader")), "test") as reader:
         assert reader.execute("SELECT order_id FROM event_history").fetchall() == [(1,)]

@@ -13,10 +13,10 @@ from psycopg import sql
 from pydantic import SecretStr
 from records import RECEIVED, TOPIC, at, batch, value
 
-from delivery import inbox, rows
 from delivery.domain.event import Contract
 from delivery.domain.record import Record
 from delivery.errors import NotMigratedError, RaceError, UnavailableError
+from delivery.inbox import statements, transaction
 from delivery.postgres import database
 from delivery.postgres.database import Connection, Session
 
@@ -49,7 +49,7 @@ TIMELESS = {
 
 def process(connection: Connection, *contents: bytes | None, **where: int) -> dict[str, int]:
     """Processes a batch and returns the outcomes that occurred in it."""
-    return +inbox.process(connection, CONTRACT, batch(*contents, **where))
+    return +transaction.process(connection, CONTRACT, batch(*contents, **where))
 
 
 def timeless(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
@@ -92,7 +92,7 @@ def before_read(monkeypatch: pytest.MonkeyPatch) -> Hook:
 
 
 def _hook(monkeypatch: pytest.MonkeyPatch, name: str) -> Hook:
-    original: Callable[..., Any] = getattr(rows, name)
+    original: Callable[..., Any] = getattr(statements, name)
     waiting: list[Callable[[], object]] = []
 
     def hooked(*arguments: Any) -> Any:
@@ -100,7 +100,7 @@ def _hook(monkeypatch: pytest.MonkeyPatch, name: str) -> Hook:
             waiting.pop()()
         return original(*arguments)
 
-    monkeypatch.setattr(rows, name, hooked)
+    monkeypatch.setattr(statements, name, hooked)
     return waiting.append
 
 
@@ -271,7 +271,7 @@ def test_a_batch_split_anywhere_gives_the_same_rows(connection: Connection) -> N
     def rows_after(*batches: list[Record]) -> dict[str, list[tuple[Any, ...]]]:
         with connection.transaction(force_rollback=True):
             for each in batches:
-                inbox.process(connection, CONTRACT, each)
+                transaction.process(connection, CONTRACT, each)
             return timeless(connection)
 
     whole = batch(*MIXED)
@@ -370,7 +370,7 @@ def test_a_race_that_never_ends_is_an_error_and_writes_nothing(
     before_write(race)
     with pytest.raises(RaceError):
         process(connection, value(1, 5), value(2), b"no JSON", first=1)
-    assert len(races) == inbox.ATTEMPTS
+    assert len(races) == transaction.ATTEMPTS
     assert contents() == races[-1]
 
 
@@ -378,7 +378,7 @@ def test_two_workers_with_the_same_keys_in_opposite_order_do_not_deadlock(
     connection: Connection, rival: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = threading.Barrier(2, timeout=10)
-    write, first = rows.write, [True, True]
+    write, first = statements.write, [True, True]
 
     def write_together(*arguments: Any) -> list[bool]:
         if first:
@@ -386,7 +386,7 @@ def test_two_workers_with_the_same_keys_in_opposite_order_do_not_deadlock(
             together.wait()
         return write(*arguments)
 
-    monkeypatch.setattr(rows, "write", write_together)
+    monkeypatch.setattr(statements, "write", write_together)
     events = [value(n) for n in range(1, 3001)]
     with ThreadPoolExecutor(2) as pool:
         ours = pool.submit(process, connection, *events)
@@ -536,7 +536,7 @@ def test_a_workers_session_ends_what_outlives_its_right(
 def test_a_worker_frozen_in_its_transaction_does_not_block_its_successor(
     database_url: str, contents: Contents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, write = SecretStr(database_url), rows.write
+    url, write = SecretStr(database_url), statements.write
     frozen, successor = Session(url, timedelta(seconds=2)), Session(url, timedelta(seconds=30))
     written = []
 
@@ -547,7 +547,7 @@ def test_a_worker_frozen_in_its_transaction_does_not_block_its_successor(
         written.append(contents())
         return written_by_us
 
-    monkeypatch.setattr(rows, "write", write_and_freeze)
+    monkeypatch.setattr(statements, "write", write_and_freeze)
     with pytest.raises(UnavailableError):
         process(frozen.connection(), *MIXED)
     frozen.drop()

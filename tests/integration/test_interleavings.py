@@ -14,10 +14,10 @@ from psycopg import Connection as AnyConnection
 from pydantic import SecretStr
 from records import at, record, value
 
-from delivery import inbox, rows
 from delivery.domain.event import Contract
 from delivery.domain.record import Record
 from delivery.errors import RaceError, UnavailableError
+from delivery.inbox import statements, transaction
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 
@@ -103,7 +103,7 @@ class Play:
         self.stage.known = case.steps
         self.due = dict(self.accidents)
         for said in case.before:
-            inbox.process(self.observer, CONTRACT, [said.record(run)])
+            transaction.process(self.observer, CONTRACT, [said.record(run)])
 
     def _perform(self, case: Case, run: int, schedule: Schedule) -> None:
         parts: dict[str, Part] = {}
@@ -134,7 +134,7 @@ class Play:
                 try:
                     connection = worker.connection()
                     session.pid = connection.info.backend_pid
-                    return inbox.process(connection, CONTRACT, batch)
+                    return transaction.process(connection, CONTRACT, batch)
                 except UnavailableError:
                     worker.drop()
 
@@ -199,9 +199,9 @@ def play(
     connection: Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Play]:
     play = Play(Stage(connection), SecretStr(database_url), connection)
-    monkeypatch.setattr(inbox, "transaction", play.transaction)
+    monkeypatch.setattr(transaction, "transaction", play.transaction)
     for step in ("read", "_logged", "moment", "write"):
-        monkeypatch.setattr(rows, step, _stepped(play.stage, step, getattr(rows, step)))
+        monkeypatch.setattr(statements, step, _stepped(play.stage, step, getattr(statements, step)))
     yield play
     play.close()
 

@@ -15,10 +15,10 @@ from httpx import Client, Response
 from records import at, batch, record
 from served import served
 
-from delivery import inbox
 from delivery.broker.lag import Behind
 from delivery.domain.event import REASONS, Contract
 from delivery.history.selection import Outcome
+from delivery.inbox import transaction
 from delivery.postgres.database import Connection
 from delivery.web.lag import Lag, Standing
 from delivery.web.pages import ON_ONE_PAGE
@@ -189,7 +189,7 @@ def test_payloads_that_are_too_many_bytes_together_are_not_all_taken(
     connection: Connection, visit: Visit
 ) -> None:
     large = [every_outcome.event(1, at(n), quantity=n, text="x" * 900_000) for n in range(1, 6)]
-    inbox.process(connection, Contract(), batch(*large))
+    transaction.process(connection, Contract(), batch(*large))
     page = visit("/orders/1")
     assert text(page).count("What it changed can't be told here") == 4
     assert "quantity 4 5" in text(page)
@@ -200,7 +200,7 @@ def test_a_long_timeline_has_pages_and_changes_are_followed_over_their_edge(
 ) -> None:
     number = ON_ONE_PAGE + 10
     contents = [every_outcome.event(1, at(n), quantity=n) for n in range(1, number + 1)]
-    inbox.process(connection, Contract(), batch(*contents))
+    transaction.process(connection, Contract(), batch(*contents))
     newest = visit("/orders/1")
     assert f"quantity {number - ON_ONE_PAGE} {number - ON_ONE_PAGE + 1}" in text(newest)
     (older,) = set(links(newest, "before="))
@@ -259,10 +259,12 @@ def test_older_records_come_page_by_page_each_once_while_others_arrive(
 ) -> None:
     number = 2 * ON_ONE_PAGE + 7
     first = [every_outcome.event(n, at(0)) for n in range(1, number + 1)]
-    inbox.process(connection, Contract(), batch(*first))
+    transaction.process(connection, Contract(), batch(*first))
     page = visit("/events?outcome=created&outcome=rejected")
     seen = links(page, "/orders/")
-    inbox.process(connection, Contract(), batch(every_outcome.event(number + 1, at(0)), first=1000))
+    transaction.process(
+        connection, Contract(), batch(every_outcome.event(number + 1, at(0)), first=1000)
+    )
     while older := links(page, "before="):
         page = visit(older[0])
         seen += links(page, "/orders/")
@@ -271,7 +273,7 @@ def test_older_records_come_page_by_page_each_once_while_others_arrive(
 
 def test_dead_letters_come_page_by_page_and_by_reason(connection: Connection, visit: Visit) -> None:
     number = ON_ONE_PAGE + 3
-    inbox.process(connection, Contract(), batch(*[b"{"] * number, None))
+    transaction.process(connection, Contract(), batch(*[b"{"] * number, None))
     page = visit("/dead-letters?reason=not_json")
     (older,) = links(page, "before=")
     seen = links(page, "/dead-letters/") + links(visit(older), "/dead-letters/")
@@ -365,7 +367,7 @@ def test_a_bug_is_a_page_without_its_inside(visit: Visit, monkeypatch: pytest.Mo
 
 def test_a_year_that_no_clock_shows_is_no_bug(connection: Connection, visit: Visit) -> None:
     first = b'{"event": {"orderId": 1}, "createdAt": "0001-01-01T00:00:00Z"}'
-    inbox.process(connection, Contract(), [record(0, first)])
+    transaction.process(connection, Contract(), [record(0, first)])
     page = visit("/orders/1")
     assert page.status_code == 200
     assert '<time datetime="0001-01-01T00:00:00Z"' in page.text

@@ -11,10 +11,11 @@ from letters import GOOD_LETTERS
 from pydantic import SecretStr
 from records import at, batch, record, value
 
-from delivery import inbox, repair, rows
+from delivery import repair
 from delivery.domain.event import Contract
 from delivery.domain.record import Record
 from delivery.errors import UnavailableError
+from delivery.inbox import statements, transaction
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 from delivery.repair import Standing
@@ -43,7 +44,7 @@ FROM generate_series(1, %s) AS n
 def process(
     connection: Connection, records: Sequence[Record], contract: Contract = CONTRACT
 ) -> dict[str, int]:
-    return +inbox.process(connection, contract, records)
+    return +transaction.process(connection, contract, records)
 
 
 def replay(connection: Connection, contract: Contract = LENIENT) -> list[Standing]:
@@ -228,14 +229,14 @@ def rival(database_url: str) -> Iterator[Connection]:
 
 def before_the_write(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Has somebody act after the next batch is read and decided, and before it is written."""
-    write = rows.write
+    write = statements.write
 
     def write_after_that(*arguments: Any) -> list[bool]:
-        monkeypatch.setattr(rows, "write", write)
+        monkeypatch.setattr(statements, "write", write)
         act()
         return write(*arguments)
 
-    monkeypatch.setattr(rows, "write", write_after_that)
+    monkeypatch.setattr(statements, "write", write_after_that)
 
 
 @pytest.mark.parametrize("who", ["a replay", "a worker"])

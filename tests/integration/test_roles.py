@@ -13,10 +13,11 @@ from psycopg.errors import InsufficientPrivilege
 from pydantic import SecretStr
 from records import at, batch, value
 
-from delivery import cli, inbox, repair
+from delivery import cli, repair
 from delivery.cli import DONE, USAGE
 from delivery.domain.event import Contract
 from delivery.errors import SettingsError
+from delivery.inbox import transaction
 from delivery.postgres import database, migrations, partitions
 from delivery.postgres.database import Connection, Session
 
@@ -88,18 +89,18 @@ def test_a_worker_writes_every_outcome_with_its_roles_rights(
     connection.execute("ALTER TABLE deliveries ADD CHECK (quantity < 1000)")
     database.require_migrated(as_worker)
     first = batch(value(1), value(2, 5), value(3))
-    assert +inbox.process(as_worker, Contract(), first) == {"created": 3}
+    assert +transaction.process(as_worker, Contract(), first) == {"created": 3}
     connection.execute("UPDATE deliveries SET status = 'dispatched' WHERE order_id = 3")
     contents = [
         value(1, 1), value(2, 4), value(3, 9), value(1), value(1, 0, quantity=7), b"no JSON",
         value(4, quantity=1000), value(5, FUTURE),
     ]  # fmt: skip
     second = batch(*contents, first=3)
-    assert +inbox.process(as_worker, Contract(), second) == {
+    assert +transaction.process(as_worker, Contract(), second) == {
         "updated": 1, "stale": 1, "too_late": 1, "duplicate": 1, "conflict": 1, "rejected": 3,
     }  # fmt: skip
-    assert +inbox.process(as_worker, Contract(), [*first, *second]) == {"redelivered": 11}
-    assert +inbox.process(as_worker, LENIENT, second) == {"created": 1, "redelivered": 7}
+    assert +transaction.process(as_worker, Contract(), [*first, *second]) == {"redelivered": 11}
+    assert +transaction.process(as_worker, LENIENT, second) == {"created": 1, "redelivered": 7}
 
 
 def test_a_worker_makes_the_partitions_that_its_role_could_not(
@@ -112,12 +113,12 @@ def test_a_worker_makes_the_partitions_that_its_role_could_not(
         "SELECT relowner::regrole::text FROM pg_class WHERE oid = %s::regclass", (name,)
     )
     assert owner == "postgres"
-    inbox.process(as_worker, Contract(), batch(value(1)))
+    transaction.process(as_worker, Contract(), batch(value(1)))
     assert connection.execute(f"SELECT order_id FROM {name}").fetchall() == [(1,)]
 
 
 def test_a_workers_role_repairs(as_worker: Connection) -> None:
-    inbox.process(as_worker, Contract(), batch(value(1, FUTURE), b"no JSON"))
+    transaction.process(as_worker, Contract(), batch(value(1, FUTURE), b"no JSON"))
     first, second = repair.open_ids(as_worker, None)
     repair.discard(as_worker, [second], "a test order")
     ((letter,),) = repair.replay(as_worker, LENIENT, [first])
@@ -152,7 +153,7 @@ CHANGES = [
 def test_a_workers_role_can_not_change_the_log_even_where_the_triggers_are_off(
     as_worker: Connection, connection: Connection
 ) -> None:
-    inbox.process(as_worker, Contract(), batch(value(1), value(1, quantity=9), b"no JSON"))
+    transaction.process(as_worker, Contract(), batch(value(1), value(1, quantity=9), b"no JSON"))
     for name in ("processed_events", "processed_events_default"):
         connection.execute(f"ALTER TABLE {name} DISABLE TRIGGER ALL")
     for change in CHANGES:
@@ -176,7 +177,7 @@ LOOKS = [
 def with_a_letter(connection: Connection) -> None:
     """One letter that becomes an event when it is replayed with what is set by default."""
     strict = Contract(max_future_skew=timedelta(0))
-    inbox.process(connection, strict, batch(value(1), value(2, 11 * 60 + 1)))
+    transaction.process(connection, strict, batch(value(1), value(2, 11 * 60 + 1)))
 
 
 @pytest.mark.usefixtures("with_a_letter")
@@ -246,7 +247,7 @@ def test_one_role_may_be_both(database_url: str, roles: Roles, delivery: Deliver
     options = ("--worker-role", roles.worker, "--reader-role", roles.worker)
     assert delivery(database_url, "migrate", *options) == DONE
     with database.connect(SecretStr(url_of(roles.worker, database_url)), "test") as as_worker:
-        inbox.process(as_worker, Contract(), batch(value(1)))
+        transaction.process(as_worker, Contract(), batch(value(1)))
 
 
 def test_two_deployments_at_once_take_turns(database_url: str, roles: Roles) -> None:

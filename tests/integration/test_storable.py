@@ -9,7 +9,7 @@ from strategies import broken_events, events
 
 from delivery.domain.event import Contract
 from delivery.domain.record import Record
-from delivery.inbox import process
+from delivery.inbox.transaction import process
 from delivery.postgres.database import Connection
 
 ANYTHING = st.none() | st.binary() | broken_events() | events().map(lambda sent: sent.value)

@@ -5,7 +5,7 @@ import pytest
 from delivery.domain.event import Rejection
 from delivery.domain.record import Record
 from delivery.errors import FloodError
-from delivery.flood import Flood
+from delivery.inbox.rejection_limit import Flood
 
 NOT_JSON = Rejection("not_json", "Invalid JSON: expected ident at line 1 column 2")
 NO_TIME = Rejection("missing_field", "createdAt: Field required", 7)

@@ -8,7 +8,7 @@ from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
 from delivery.domain.event import Contract, OrderCreated
-from delivery.inbox import Arrival
+from delivery.inbox.transaction import Arrival
 from delivery.prefetch import Prefetch
 
 TOPIC = TopicPartition("orders", 0)

@@ -15,13 +15,13 @@ other outcomes can't become wrong in between: a key stays in the inbox, and a de
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from delivery import dead_letters, rows
-from delivery.dead_letters import Letter
 from delivery.domain.decide import Decision, decide
 from delivery.domain.event import Contract, OrderCreated, Rejection, decode
 from delivery.domain.record import Record
 from delivery.errors import RaceError, RefusedError
-from delivery.flood import Flood, Rejected
+from delivery.inbox import dead_letters, statements
+from delivery.inbox.dead_letters import Letter
+from delivery.inbox.rejection_limit import Flood, Rejected
 from delivery.postgres.database import Connection, transaction
 
 Tally = Counter[str]  # outcomes of a batch; also `duplicate`, `conflict`, `rejected`, `redelivered`
@@ -115,10 +115,10 @@ def _attempt(
     if letters:
         events = [(r, e) for r, e in events if not _is_discarded(letters.get(r.place))]
         rejected = [(r, no) for r, no in rejected if not _is_said(letters.get(r.place), no)]
-    state = rows.read(connection, [event for _, event in events], meanwhile)
-    consumed_at = rows.moment(connection)
+    state = statements.read(connection, [event for _, event in events], meanwhile)
+    consumed_at = statements.moment(connection)
     decision = decide(state, events)
-    conflicts = rows.write(connection, decision, consumed_at, meanwhile)
+    conflicts = statements.write(connection, decision, consumed_at, meanwhile)
     dead_letters.insert(connection, rejected, consumed_at)
     if letters:
         replayed = [record.place for record, _ in events if _is_open(letters.get(record.place))]

@@ -1,0 +1,1 @@
+"""The inbox: a batch of records becomes rows, in one transaction."""
