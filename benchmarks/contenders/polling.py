@@ -11,8 +11,8 @@ from kafka import KafkaConsumer
 from delivery import log, settings
 from delivery.broker import consumer, offsets
 from delivery.domain.event import Contract
-from delivery.signals import stop_on_signals
-from delivery.worker import collect_garbage_rarely
+from delivery.worker.loop import collect_garbage_rarely
+from delivery.worker.shutdown import stop_on_signals
 
 ConsumerRecord: TypeAlias = Any  # kafka-python's
 

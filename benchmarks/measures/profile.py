@@ -17,7 +17,7 @@ from benchmarks.stage import Stage
 SAMPLES_A_SECOND = 100  # py-spy stops the process each time: at 500 it ran at half its speed
 
 # What is not under it is the start, or one of kafka-python's own threads.
-LOOP = "run (delivery/worker.py"
+LOOP = "run (delivery/worker/loop.py"
 
 # A sample belongs to the first stage one of whose frames is on its stack. The function's name and
 # its file, as py-spy writes them.

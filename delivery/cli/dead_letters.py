@@ -7,13 +7,14 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from delivery import repair, settings
-from delivery.cli import letter_text, output
+from delivery import settings
+from delivery.cli import output
+from delivery.dead_letters import advice, queries, resolve
+from delivery.dead_letters.queries import LetterStatus
 from delivery.domain.event import Contract, Reason
 from delivery.inbox.dead_letters import Resolution
 from delivery.postgres import database
 from delivery.postgres.database import Connection
-from delivery.repair import Standing
 
 SOME_REMAIN = 1  # exit code
 TABLE_LIMIT = 100
@@ -53,8 +54,8 @@ def list_(
     """List the letters that nobody has resolved, the oldest first."""
     with _connected() as connection:
         if form == "json":
-            rows = repair.listed(connection, reason, resolved_too, limit)
-            count = output.json_lines(dict(zip(repair.COLUMNS, row, strict=True)) for row in rows)
+            rows = queries.listed(connection, reason, resolved_too, limit)
+            count = output.json_lines(dict(zip(queries.COLUMNS, row, strict=True)) for row in rows)
         else:
             count = _table(connection, reason, resolved_too, limit or TABLE_LIMIT)
     if not count:
@@ -72,13 +73,13 @@ def show(
     They may hold personal data.
     """
     with _connected() as connection:
-        letters = repair.find(connection, [dead_letter_id])
+        letters = queries.find(connection, [dead_letter_id])
     if not letters:
         _unknown([dead_letter_id])
     if form == "json":
-        output.json_lines(map(letter_text.told, letters))
+        output.json_lines(map(advice.told, letters))
     else:
-        typer.echo("\n".join(letter_text.lines(letters[0])))
+        typer.echo("\n".join(advice.lines(letters[0])))
 
 
 @dead_letters.command()
@@ -104,8 +105,8 @@ def replay(
     how = settings.load(settings.WorkerSettings)
     contract = Contract(how.event_timezone, how.max_future_skew)
     with _connected_to_write() as connection:
-        wanted = ids or repair.open_ids(connection, reason)
-        _say(repair.replay(connection, contract, wanted), set(wanted), "replayed")
+        wanted = ids or queries.open_ids(connection, reason)
+        _say(resolve.replay(connection, contract, wanted), set(wanted), "replayed")
 
 
 @dead_letters.command()
@@ -117,8 +118,8 @@ def discard(
     if not note.strip():
         raise typer.BadParameter("--note needs a text that says why")
     with _connected_to_write() as connection:
-        repair.discard(connection, ids, note)
-        _say([repair.standing(connection, ids)], set(ids), "discarded")
+        resolve.discard(connection, ids, note)
+        _say([queries.status(connection, ids)], set(ids), "discarded")
 
 
 @contextmanager
@@ -142,7 +143,7 @@ def _connected_to_write() -> Iterator[Connection]:
 
 
 def _table(connection: Connection, reason: Reason | None, resolved_too: bool, limit: int) -> int:
-    rows = list(repair.listed(connection, reason, resolved_too, limit + 1))
+    rows = list(queries.listed(connection, reason, resolved_too, limit + 1))
     shown = [
         (number, at, why, order, f"{topic}/{partition}/{offset}", resolution, error)
         for number, at, why, order, topic, partition, offset, _, error, _, resolution, _ in rows
@@ -155,14 +156,14 @@ def _table(connection: Connection, reason: Reason | None, resolved_too: bool, li
     return len(rows)
 
 
-def _say(standings: Iterable[list[Standing]], wanted: set[int], resolution: Resolution) -> None:
+def _say(standings: Iterable[list[LetterStatus]], wanted: set[int], resolution: Resolution) -> None:
     """Says of each letter how it stands; ends with 1 unless all the wanted ones stand so."""
     found: set[int] = set()
     resolved = 0
     try:
         for portion in standings:
             for letter in portion:
-                typer.echo(letter_text.became(letter))
+                typer.echo(advice.became(letter))
             found.update(letter.dead_letter_id for letter in portion)
             resolved += sum(letter.resolution == resolution for letter in portion)
     finally:  # after a Ctrl-C or an outage too: so far it is committed

@@ -7,14 +7,14 @@ import structlog
 import typer
 
 from delivery import log, monitoring, settings
-from delivery import worker as loop
 from delivery.broker import consumer, offsets
 from delivery.domain.event import Contract
 from delivery.errors import SettingsError
 from delivery.inbox.rejection_limit import Flood
 from delivery.monitoring.meter import Meter
 from delivery.postgres import database
-from delivery.signals import Stop, stop_on_signals
+from delivery.worker import loop
+from delivery.worker.shutdown import Stop, stop_on_signals
 
 TOPIC_EVERY = 5.0  # seconds between two looks for a topic that is not there yet
 

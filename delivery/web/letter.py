@@ -3,7 +3,7 @@
 import codecs
 from typing import Any
 
-from delivery.cli import letter_text
+from delivery.dead_letters import advice
 from delivery.web import masking
 
 Row = dict[str, Any]
@@ -27,7 +27,7 @@ def told(row: Row, is_masked: bool) -> Row:
     contents = {name: shown(row[name]) for name in ("record_key", "record_value")}
     is_cut = row["record_value"] is not None and row["value_bytes"] > len(row["record_value"])
     return row | {
-        "advice": None if row["resolution"] else letter_text.ADVICE[row["reason"]],
+        "advice": None if row["resolution"] else advice.ADVICE[row["reason"]],
         "commands": ("replay", "discard") if row["reason"] in _MENDED else ("discard", "replay"),
         "resolution_note": shown(row["resolution_note"]),
         "record_headers": headers,

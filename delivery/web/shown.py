@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import Request
 
 from delivery.broker.lag import Behind
-from delivery.cli.letter_text import ADVICE
+from delivery.dead_letters.advice import ADVICE
 from delivery.history import PAGE_COLUMNS, Row
 from delivery.web import masking, models
 from delivery.web.watch import Seen

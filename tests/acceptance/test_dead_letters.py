@@ -18,8 +18,8 @@ from processes import wait_until
 from stream import Sent
 from test_commands import Done, assert_one_line, command, delivery, environment
 
+from delivery.dead_letters.replay import COLUMNS
 from delivery.postgres.database import Connection
-from delivery.repair import COLUMNS
 
 Contents = Callable[[], dict[str, list[str]]]
 

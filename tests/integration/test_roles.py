@@ -13,8 +13,9 @@ from psycopg.errors import InsufficientPrivilege
 from pydantic import SecretStr
 from records import at, batch, value
 
-from delivery import cli, repair
+from delivery import cli
 from delivery.cli import DONE, USAGE
+from delivery.dead_letters import queries, resolve
 from delivery.domain.event import Contract
 from delivery.errors import SettingsError
 from delivery.inbox import transaction
@@ -119,9 +120,9 @@ def test_a_worker_makes_the_partitions_that_its_role_could_not(
 
 def test_a_workers_role_repairs(as_worker: Connection) -> None:
     transaction.process(as_worker, Contract(), batch(value(1, FUTURE), b"no JSON"))
-    first, second = repair.open_ids(as_worker, None)
-    repair.discard(as_worker, [second], "a test order")
-    ((letter,),) = repair.replay(as_worker, LENIENT, [first])
+    first, second = queries.open_ids(as_worker, None)
+    resolve.discard(as_worker, [second], "a test order")
+    ((letter,),) = resolve.replay(as_worker, LENIENT, [first])
     assert letter.resolution == "replayed"
 
 

@@ -6,12 +6,13 @@ import deployment
 import pytest
 from deployment import FOLDER, TEXTS, UNITS, only_container
 
-from delivery import cli, signals
+from delivery import cli
 from delivery.broker import consumer
 from delivery.cli import serve
+from delivery.worker import shutdown
 
 # Seconds from SIGTERM to the worker's end, whatever hangs.
-WORKER_ENDS_WITHIN = signals.GRACE + consumer.CLOSE_TIMEOUT / 1000
+WORKER_ENDS_WITHIN = shutdown.GRACE + consumer.CLOSE_TIMEOUT / 1000
 
 
 def seconds(duration: str) -> int:

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from delivery.cli import letter_text
+from delivery.dead_letters import advice
+from delivery.dead_letters.queries import DeadLetter, LetterStatus
 from delivery.domain.event import REASONS
 from delivery.domain.record import Header, Record
-from delivery.repair import DeadLetter, Standing
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -36,13 +36,13 @@ def letter(content: bytes | None, *headers: Header) -> DeadLetter:
 def test_contents_are_text_where_a_terminal_can_show_it(
     content: bytes | None, told: str | None
 ) -> None:
-    whole = letter_text.told(letter(content, ("a", content)))
+    whole = advice.told(letter(content, ("a", content)))
     assert (whole["record_key"], whole["record_value"]) == (told, told)
     assert whole["record_headers"] == [{"key": "a", "value": told}]
 
 
 def test_people_see_each_header_and_no_order_to_their_terminal() -> None:
-    told = list(letter_text.lines(letter(b"\x1b", ("a", b"1"), ("a", None), ("\x1b", b"\x1b"))))
+    told = list(advice.lines(letter(b"\x1b", ("a", b"1"), ("a", None), ("\x1b", b"\x1b"))))
     assert [line[18:] for line in told if line.startswith("record_header:")] == [
         "a=1",
         "a=",
@@ -52,14 +52,12 @@ def test_people_see_each_header_and_no_order_to_their_terminal() -> None:
 
 
 def test_how_a_letter_stands_is_one_line() -> None:
-    standing = Standing(4, ("orders", 3, 7), "refused_by_database", "SQLSTATE P0001: a\nb", None)
-    assert letter_text.became(standing) == (
+    status = LetterStatus(4, ("orders", 3, 7), "refused_by_database", "SQLSTATE P0001: a\nb", None)
+    assert advice.became(status) == (
         "4 (orders/3/7) stays: refused_by_database: SQLSTATE P0001: a b"
     )
-    assert letter_text.became(standing._replace(resolution="discarded")) == (
-        "4 (orders/3/7) discarded"
-    )
+    assert advice.became(status._replace(resolution="discarded")) == ("4 (orders/3/7) discarded")
 
 
 def test_there_is_advice_for_each_reason() -> None:
-    assert set(letter_text.ADVICE) == set(REASONS)
+    assert set(advice.ADVICE) == set(REASONS)

@@ -9,7 +9,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from delivery.domain.event import Contract, OrderCreated
 from delivery.inbox.transaction import Arrival
-from delivery.prefetch import Prefetch
+from delivery.worker.prefetch import Prefetch
 
 TOPIC = TopicPartition("orders", 0)
 BATCH_SIZE = 2

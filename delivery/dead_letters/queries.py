@@ -1,4 +1,4 @@
-"""What people do with dead letters: look at them, replay them, discard them."""
+"""Dead letters as people look at them: in a list, by id, whole."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,19 +7,14 @@ from typing import Any, NamedTuple
 
 from psycopg.rows import dict_row
 
-from delivery.domain.event import Contract, Reason
+from delivery.domain.event import Reason
 from delivery.domain.record import Header, Place, Record
-from delivery.inbox.transaction import process
 from delivery.postgres.database import Connection, transaction
 
 # What is told of a letter in a list: all but the record's contents.
 COLUMNS = ("dead_letter_id", "consumed_at", "reason", "order_id", "record_topic",
            "record_partition", "record_offset", "record_time", "error", "resolved_at",
            "resolution", "resolution_note")  # fmt: skip
-
-# One transaction replays as many letters, or fewer where their records are large.
-REPLAYED_AT_ONCE = 500
-BYTES_AT_ONCE = 8 * 1024 * 1024
 
 _LIST = """
 SELECT dead_letter_id, consumed_at, reason, order_id, record_topic, record_partition, record_offset,
@@ -38,19 +33,9 @@ ORDER BY dead_letter_id
 
 _FIND = "SELECT * FROM dead_letters WHERE dead_letter_id = ANY(%s)"
 
-_STANDING = """
+_STATUS = """
 SELECT dead_letter_id, record_topic, record_partition, record_offset, reason, error, resolution
 FROM dead_letters WHERE dead_letter_id = ANY(%s) ORDER BY dead_letter_id
-"""
-
-_LENGTHS = """
-SELECT dead_letter_id, coalesce(octet_length(record_value), 0)
-FROM dead_letters WHERE dead_letter_id = ANY(%s) ORDER BY dead_letter_id
-"""
-
-_DISCARD = """
-UPDATE dead_letters SET resolved_at = now(), resolution = 'discarded', resolution_note = %s
-WHERE dead_letter_id = ANY(%s) AND resolved_at IS NULL
 """
 
 
@@ -69,7 +54,7 @@ class DeadLetter:
     resolution_note: str | None
 
 
-class Standing(NamedTuple):
+class LetterStatus(NamedTuple):
     """How a letter stands, without its record's contents. `resolution` is None while it is open."""
 
     dead_letter_id: int
@@ -102,58 +87,15 @@ def find(connection: Connection, ids: Sequence[int]) -> list[DeadLetter]:
         return [_letter(row) for row in cursor.execute(_FIND, (list(ids),))]
 
 
-def standing(connection: Connection, ids: Sequence[int]) -> list[Standing]:
+def status(connection: Connection, ids: Sequence[int]) -> list[LetterStatus]:
     """How the letters of these ids stand that exist, in the order of their ids."""
     with transaction(connection):
         return [
-            Standing(letter_id, (topic, partition, offset), *rest)
+            LetterStatus(letter_id, (topic, partition, offset), *rest)
             for letter_id, topic, partition, offset, *rest in connection.execute(
-                _STANDING, (list(ids),)
+                _STATUS, (list(ids),)
             )
         ]
-
-
-def replay(
-    connection: Connection, contract: Contract, ids: Sequence[int]
-) -> Iterator[list[Standing]]:
-    """Processes the records of open letters again, as the worker would, some hundred at a time.
-
-    Yields how the letters stand afterwards; what was yielded is committed. One that is rejected
-    again stays open, with its new error. One that is resolved already stays as it is.
-    """
-    for portion in _portions(connection, ids):
-        _process(connection, contract, portion)
-        yield standing(connection, portion)
-
-
-def discard(connection: Connection, ids: Sequence[int], note: str) -> None:
-    """Marks open letters as not to be processed, ever. Resolved ones stay as they are."""
-    with transaction(connection):
-        connection.execute(_DISCARD, (note, list(ids)))
-
-
-def _process(connection: Connection, contract: Contract, ids: Sequence[int]) -> None:
-    letters = [letter for letter in find(connection, ids) if letter.resolution is None]
-    # The order of the log within one transaction is that of the records' places.
-    records = sorted((letter.record for letter in letters), key=lambda record: record.place)
-    if records:
-        process(connection, contract, records)
-
-
-def _portions(connection: Connection, ids: Sequence[int]) -> Iterator[list[int]]:
-    """The ids that exist, the oldest first, in portions whose records fit into memory."""
-    with transaction(connection):
-        lengths = connection.execute(_LENGTHS, (list(ids),)).fetchall()
-    portion: list[int] = []
-    size = 0
-    for letter_id, length in lengths:
-        if portion and (len(portion) == REPLAYED_AT_ONCE or size + length > BYTES_AT_ONCE):
-            yield portion
-            portion, size = [], 0
-        portion.append(letter_id)
-        size += length
-    if portion:
-        yield portion
 
 
 def _letter(row: dict[str, Any]) -> DeadLetter:

@@ -25,8 +25,8 @@ from delivery.log import places
 from delivery.monitoring.meter import Meter, Silent
 from delivery.postgres import partitions
 from delivery.postgres.database import Session
-from delivery.prefetch import Prefetch
-from delivery.signals import Stop
+from delivery.worker.prefetch import Prefetch
+from delivery.worker.shutdown import Stop
 
 log = structlog.get_logger()
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from delivery.dead_letters.queries import DeadLetter, LetterStatus
 from delivery.domain.event import Reason
-from delivery.repair import DeadLetter, Standing
 
 # Control characters other than tabs and line ends: binary content, or orders to the terminal.
 _NOT_TEXT = re.compile(r"\A0x|(?!\t|\r?\n)[\x00-\x1f\x7f-\x9f]")
@@ -66,7 +66,7 @@ def lines(letter: DeadLetter) -> Iterator[str]:
             yield f"{'record_header:':18}{key}={'' if header['value'] is None else header['value']}"
 
 
-def became(letter: Standing) -> str:
+def became(letter: LetterStatus) -> str:
     """One line: whether it is resolved, or why not."""
     place = "/".join(map(str, letter.place))
     if letter.resolution is None:

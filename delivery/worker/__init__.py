@@ -1,0 +1,1 @@
+"""The worker: one loop, one thread, one member of the group."""
