@@ -31,7 +31,7 @@ from benchmarks.records import records
 from benchmarks.sizes import Sizes
 from benchmarks.stage import Stage
 from delivery import history
-from delivery.history import Wanted
+from delivery.history import EventFilter
 
 # Share of the memory, as PostgreSQL's manual advises. With its default of 128 MB nearly each record
 # with a random id reads pages that were evicted, and has others written.
@@ -143,8 +143,8 @@ def _lookups(stage: Stage, sizes: Sizes, url: str, ids: str, rows: int) -> dict[
                 (orders,),
             )
         ] or [datetime.now(UTC) - timedelta(minutes=10)]
-    by_order = [Wanted(order_id) for order_id in orders]
-    by_time = [Wanted(since=m, until=m + timedelta(minutes=5)) for m in moments]
+    by_order = [EventFilter(order_id) for order_id in orders]
+    by_time = [EventFilter(since=m, until=m + timedelta(minutes=5)) for m in moments]
     window = ["--since", moments[0].isoformat(), "--limit", str(WINDOW_ROWS)]
     until = ["--until", (moments[0] + timedelta(minutes=5)).isoformat()]
     return {
@@ -155,7 +155,7 @@ def _lookups(stage: Stage, sizes: Sizes, url: str, ids: str, rows: int) -> dict[
     }
 
 
-def _asked(url: str, questions: list[Wanted]) -> list[float]:
+def _asked(url: str, questions: list[EventFilter]) -> list[float]:
     with history.reading(SecretStr(url)) as connection:
         list(history.events(connection, questions[0], WINDOW_ROWS))  # warm
         return [

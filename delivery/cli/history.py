@@ -10,7 +10,7 @@ from delivery import history as log
 from delivery import settings
 from delivery.cli import output
 from delivery.domain.record import Place
-from delivery.history import Outcome, Wanted, asked
+from delivery.history import EventFilter, Outcome, parse
 from delivery.postgres.database import Connection
 
 # A payload may hold personal data, so that a table does not show it.
@@ -29,7 +29,7 @@ TABLE_LIMIT = 100
 
 def _moment(text: str) -> datetime:
     try:
-        return asked.moment(text)
+        return parse.moment(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -41,7 +41,7 @@ class _Record:
 
 def _record(text: str) -> _Record:
     try:
-        return _Record(asked.place(text))
+        return _Record(parse.place(text))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -99,7 +99,7 @@ def history(
       delivery history --record OrderCreateEvent/0/1234 --format json
       delivery history --since 7d --format csv > week.csv
     """
-    wanted = Wanted(order_id, since, until, outcome or (), record.place if record else None)
+    wanted = EventFilter(order_id, since, until, outcome or (), record.place if record else None)
     with log.reading(settings.load(settings.DatabaseSettings).database_url) as connection:
         if form == "table":
             count = _table(connection, wanted, limit or TABLE_LIMIT)
@@ -112,7 +112,7 @@ def history(
         output.note("no events match")
 
 
-def _table(connection: Connection, wanted: Wanted, limit: int) -> int:
+def _table(connection: Connection, wanted: EventFilter, limit: int) -> int:
     # One row more than is shown tells whether there are more.
     rows = list(log.events(connection, wanted, limit + 1, TABLE))
     shown = [_shown(row) for row in rows[-limit:]]

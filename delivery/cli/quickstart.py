@@ -13,7 +13,7 @@ import typer
 from delivery import embedded
 from delivery.settings import PREFIX
 
-_EXAMPLES = Path(str(files("delivery.quickstart")))
+_EXAMPLES = Path(str(files("delivery.cli"))) / "examples"
 
 # Another service moves `status`: from then on a newer event comes too late.
 _DISPATCH = "UPDATE deliveries SET status = 'dispatched' WHERE order_id = 1001"

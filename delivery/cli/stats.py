@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 import typer
 
 from delivery import history, settings
-from delivery import stats as counts
 from delivery.cli import output
-from delivery.stats import Stats
+from delivery.history import stats as counts
+from delivery.history.stats import Stats
 
 
 def stats(

@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from delivery.history import log_queries
-from delivery.history.selection import COLUMNS, ORDER, Outcome, Position, Wanted
+from delivery.history import sql
+from delivery.history.filter import COLUMNS, ORDER, EventFilter, Outcome, Position
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 
-__all__ = ["COLUMNS", "ORDER", "Outcome", "Position", "Wanted"]
+__all__ = ["COLUMNS", "ORDER", "EventFilter", "Outcome", "Position"]
 
 Row = tuple[Any, ...]
 
@@ -40,7 +40,7 @@ def reading(url: SecretStr) -> Iterator[Connection]:
 
 def events(
     connection: Connection,
-    wanted: Wanted,
+    wanted: EventFilter,
     limit: int | None = None,
     columns: Sequence[str] = COLUMNS,
 ) -> Iterator[Row]:
@@ -50,7 +50,7 @@ def events(
     streamed by a cursor of the server: memory does not grow with their number. Runs inside the
     caller's transaction.
     """
-    query = log_queries.oldest_first(wanted, limit, columns)
+    query = sql.oldest_first(wanted, limit, columns)
     if limit is not None and limit <= STREAMED_ROWS:  # a cursor costs three more round trips
         yield from connection.execute(*query)
         return
@@ -60,7 +60,7 @@ def events(
 
 
 def page(
-    connection: Connection, wanted: Wanted, limit: int, before: Position | None = None
+    connection: Connection, wanted: EventFilter, limit: int, before: Position | None = None
 ) -> list[Row]:
     """The newest rows of `PAGE_COLUMNS`, the newest first: all, or those that stand before a row.
 
@@ -69,7 +69,7 @@ def page(
     is None where it and those of newer rows are more than `PAGE_BYTES` together.
     Runs inside the caller's transaction.
     """
-    query = log_queries.with_payloads(wanted, limit, before, PAGE_BYTES)
+    query = sql.with_payloads(wanted, limit, before, PAGE_BYTES)
     return connection.execute(*query).fetchall()
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from pydantic import SecretStr
 
-from delivery import stats
+from delivery.history import stats
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 from delivery.postgres.sqlstate import translated_errors

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from delivery import history
-from delivery.history.selection import Wanted
+from delivery.history.filter import EventFilter
 from delivery.postgres.database import Connection
 from delivery.web import lists, models, pool, problems, queries, shown
 from delivery.web.problems import NotFoundError
@@ -33,7 +33,7 @@ def order(
     order_id: Annotated[int, Path(ge=1, le=models.LAST_ID)],
 ) -> models.Order:
     """An order: its delivery, and what became of each of its records."""
-    rows = history.page(connection, Wanted(order_id=order_id), HISTORY_LIMIT + 1)
+    rows = history.page(connection, EventFilter(order_id=order_id), HISTORY_LIMIT + 1)
     delivery = queries.delivery(connection, order_id)
     if not rows and delivery is None:
         raise NotFoundError(f"no record of order {order_id} has arrived")
@@ -51,7 +51,7 @@ def events(
     request: Request,
     response: Response,
     connection: Reading,
-    asked: Annotated[models.EventsWanted, Query()],
+    asked: Annotated[models.EventsQuery, Query()],
 ) -> models.Events:
     """What became of records, the newest first.
 
@@ -73,7 +73,7 @@ def dead_letters(
     request: Request,
     response: Response,
     connection: Reading,
-    asked: Annotated[models.LettersWanted, Query()],
+    asked: Annotated[models.DeadLettersQuery, Query()],
 ) -> models.Letters:
     """Records that could not be processed, the newest first, without their contents."""
     (before,) = (None,) if asked.cursor is None else lists.read(request, asked.cursor)
@@ -88,7 +88,7 @@ def dead_letters(
 
 @router.get("/stats", responses=problems.documented(422, 503))
 def stats(
-    request: Request, connection: Reading, asked: Annotated[models.StatsWanted, Query()]
+    request: Request, connection: Reading, asked: Annotated[models.StatsQuery, Query()]
 ) -> models.Stats:
     """Records by outcome and time, deliveries by status, open dead letters, lag."""
     activity: Activity = request.app.state.activity
@@ -110,7 +110,7 @@ def stats(
     )
 
 
-def _span(asked: models.StatsWanted) -> tuple[datetime, datetime]:
+def _span(asked: models.StatsQuery) -> tuple[datetime, datetime]:
     """From when until when: at most as many buckets as an answer may have."""
     until = asked.until or datetime.now(UTC)
     since = asked.since or datetime.now(UTC) - SPAN

@@ -11,8 +11,8 @@ from typing import Any
 
 from starlette.datastructures import QueryParams
 
-from delivery.history import asked
-from delivery.history.selection import Outcome, Position, Wanted
+from delivery.history import parse
+from delivery.history.filter import EventFilter, Outcome, Position
 
 _NUMBER = re.compile(r"\d{1,19}", re.ASCII)
 _LAST_ID = 2**63 - 1
@@ -41,7 +41,7 @@ class Activity:
     """The filters of the activity: as they were given, what they mean, and what is wrong."""
 
     given: dict[str, Any]
-    wanted: Wanted
+    wanted: EventFilter
     before: Position | None
     errors: dict[str, str]
 
@@ -49,10 +49,10 @@ class Activity:
 def activity(query: QueryParams) -> Activity:
     """Reads the filters. Where there are errors, what is wanted leaves out the wrong ones."""
     readers = {
-        "since": asked.moment,
-        "until": asked.moment,
+        "since": parse.moment,
+        "until": parse.moment,
         "order_id": number,
-        "record": asked.place,
+        "record": parse.place,
         "before": position,
     }
     values, errors = read(readers, query)
@@ -62,7 +62,9 @@ def activity(query: QueryParams) -> Activity:
     except ValueError as error:
         wanted_outcomes, errors["outcome"] = [], str(error)
     get = values.get
-    wanted = Wanted(get("order_id"), get("since"), get("until"), wanted_outcomes, get("record"))
+    wanted = EventFilter(
+        get("order_id"), get("since"), get("until"), wanted_outcomes, get("record")
+    )
     given = {name: query.get(name, "") for name in readers if name != "before"}
     return Activity(given | {"outcome": names}, wanted, get("before"), errors)
 
@@ -86,7 +88,7 @@ def position(text: str) -> Position:
     """Where a page of the log begins, as `position_text` wrote it into a link."""
     time, _, rest = text.partition("/")
     try:
-        return Position(datetime.fromisoformat(time).astimezone(UTC), *asked.place(rest))
+        return Position(datetime.fromisoformat(time).astimezone(UTC), *parse.place(rest))
     except (ValueError, OverflowError):
         raise ValueError("Is not a link of these pages: begin without it.") from None
 

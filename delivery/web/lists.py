@@ -5,14 +5,14 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from delivery.history import asked as asking
-from delivery.history.selection import Position, Wanted
+from delivery.history import parse as asking
+from delivery.history.filter import EventFilter, Position
 from delivery.web import cursor
-from delivery.web.models import EventsWanted
+from delivery.web.models import EventsQuery
 from delivery.web.problems import WrongFieldError
 
 
-def resumed(request: Request, asked: EventsWanted) -> tuple[Wanted, Position | None]:
+def resumed(request: Request, asked: EventsQuery) -> tuple[EventFilter, Position | None]:
     """Which events are wanted, and before which row; the latter is None for the first page.
 
     `15m` means what it meant at the first page, or rows would leave the list while it is read.
@@ -23,10 +23,10 @@ def resumed(request: Request, asked: EventsWanted) -> tuple[Wanted, Position | N
         since, until = (None if time is None else datetime.fromisoformat(time) for time in span)
         before = Position(datetime.fromisoformat(last[0]), *last[1:])
     place = None if asked.record is None else asking.place(asked.record)
-    return Wanted(asked.order_id, since, until, asked.outcome, place), before
+    return EventFilter(asked.order_id, since, until, asked.outcome, place), before
 
 
-def after_event(request: Request, wanted: Wanted, last: Position) -> str:
+def after_event(request: Request, wanted: EventFilter, last: Position) -> str:
     """The cursor of the page behind the event `last`."""
     span = [time and time.isoformat() for time in (wanted.since, wanted.until)]
     return cursor.write(_name(request), [*span, [last.consumed_at.isoformat(), *last[1:]]])

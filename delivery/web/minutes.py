@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from delivery.history.selection import Outcome
+from delivery.history.filter import Outcome
 
 MINUTE = timedelta(minutes=1)
 

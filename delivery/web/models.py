@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from delivery.domain.event import Reason
-from delivery.history import asked
-from delivery.history.selection import Outcome
+from delivery.history import parse
+from delivery.history.filter import Outcome
 
 LAST_ID = 2**63 - 1
 
@@ -28,11 +28,11 @@ _CURSOR_FORMAT = {"format": "cursor"}
 
 
 def _place(text: str) -> str:
-    asked.place(text)
+    parse.place(text)
     return text
 
 
-Moment = Annotated[datetime, BeforeValidator(asked.moment), WithJsonSchema(_MOMENT)]
+Moment = Annotated[datetime, BeforeValidator(parse.moment), WithJsonSchema(_MOMENT)]
 RecordPlace = Annotated[str, AfterValidator(_place), WithJsonSchema(_PLACE)]
 OrderId = Annotated[int, Field(ge=1, le=LAST_ID)]
 
@@ -47,7 +47,7 @@ class Filters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class EventsWanted(Filters):
+class EventsQuery(Filters):
     """Which events. Where several filters are given, all must hold."""
 
     since: Annotated[Moment | None, Field(description=_SINCE)] = None
@@ -65,7 +65,7 @@ class EventsWanted(Filters):
     ] = None
 
 
-class LettersWanted(Filters):
+class DeadLettersQuery(Filters):
     """Which dead letters."""
 
     resolution: Annotated[
@@ -92,7 +92,7 @@ WIDTHS: dict[str, timedelta] = {
 MOST_BUCKETS = 1500  # a day of minutes, and two months of hours
 
 
-class StatsWanted(Filters):
+class StatsQuery(Filters):
     """Over which time, in buckets of which width."""
 
     since: Annotated[Moment | None, Field(description=f"{_SINCE} An hour ago if left out.")] = None

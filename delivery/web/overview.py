@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
-from delivery.history.selection import Outcome
+from delivery.history.filter import Outcome
 from delivery.postgres.database import Connection
 from delivery.web import charts, queries
 from delivery.web.activity import Activity

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from delivery.domain.event import REASONS
-from delivery.history.selection import Outcome
+from delivery.history.filter import Outcome
 from delivery.postgres.database import Connection
 from delivery.postgres.tables import RESOLUTIONS
 from delivery.web import changes, error_pages, fields, overview, queries, rendering

@@ -8,8 +8,8 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from delivery.domain.event import REASONS
-from delivery.history import log_queries, selection
-from delivery.history.selection import Position, Wanted
+from delivery.history import sql
+from delivery.history.filter import COLUMNS, ORDER, EventFilter, Position
 from delivery.postgres.database import Connection
 
 Row = dict[str, Any]
@@ -21,7 +21,7 @@ BEGINNING = 20_000
 # Open letters are counted so far, for each reason. Beyond it, the exact number helps nobody.
 MOST_LETTERS = 1000
 
-_OF_A_RECORD = tuple(name for name in selection.COLUMNS if name not in {"payload", "error"})
+_OF_A_RECORD = tuple(name for name in COLUMNS if name not in {"payload", "error"})
 
 _DELIVERY = "SELECT * FROM deliveries WHERE order_id = %s"
 
@@ -123,17 +123,17 @@ def shaped_before(connection: Connection, order_id: int, before: Position) -> st
 
 
 def records(
-    connection: Connection, wanted: Wanted, limit: int, before: Position | None
+    connection: Connection, wanted: EventFilter, limit: int, before: Position | None
 ) -> list[Row]:
     """The newest rows of the log without their payloads, the newest first, or those before one."""
-    query = log_queries.newest_first(wanted, limit, before, _OF_A_RECORD)
+    query = sql.newest_first(wanted, limit, before, _OF_A_RECORD)
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(*query).fetchall()
 
 
 def position(row: Row) -> Position:
     """Where a row of `records` or `timeline` stands in the log."""
-    return Position(*(row[name] for name in selection.ORDER))
+    return Position(*(row[name] for name in ORDER))
 
 
 def letters(

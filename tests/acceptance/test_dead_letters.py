@@ -13,12 +13,12 @@ import psycopg
 import pytest
 from broken import BROKEN
 from conftest import Service
+from delivery.dead_letters.replay import COLUMNS
 from letters import GOOD_LETTERS
 from processes import wait_until
 from stream import Sent
 from test_commands import Done, assert_one_line, command, delivery, environment
 
-from delivery.dead_letters.replay import COLUMNS
 from delivery.postgres.database import Connection
 
 Contents = Callable[[], dict[str, list[str]]]

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from delivery import history
 from delivery.domain import decide
 from delivery.errors import NotMigratedError, UnavailableError
-from delivery.history import Outcome, Position, Wanted, log_queries
+from delivery.history import EventFilter, Outcome, Position, sql
 from delivery.postgres.database import Connection
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -64,7 +64,7 @@ def reading(database_url: str) -> Iterator[Connection]:
         yield connection
 
 
-def outcomes(connection: Connection, wanted: Wanted, limit: int | None = None) -> list[Any]:
+def outcomes(connection: Connection, wanted: EventFilter, limit: int | None = None) -> list[Any]:
     return [row[0] for row in history.events(connection, wanted, limit, ["outcome"])]
 
 
@@ -78,33 +78,35 @@ def test_the_outcomes_are_those_of_the_view_and_of_decide() -> None:
 
 @pytest.mark.usefixtures("log")
 def test_each_record_is_shown_once_as_what_it_became(reading: Connection) -> None:
-    assert outcomes(reading, Wanted()) == ALL
+    assert outcomes(reading, EventFilter()) == ALL
 
 
 @pytest.mark.usefixtures("log")
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (Wanted(order_id=1), ["created", "duplicate", "conflict"]),
-        (Wanted(since=NOW + 5 * MINUTE), ["conflict", "rejected"]),
-        (Wanted(until=NOW + MINUTE), ["created"]),
-        (Wanted(outcomes=[Outcome.STALE]), ["stale"]),
-        (Wanted(outcomes=[Outcome.REJECTED, Outcome.UPDATED]), ["updated", "rejected"]),
-        (Wanted(place=("orders", 0, 1)), ["updated"]),
-        (Wanted(place=("orders", 1, 1)), ["conflict"]),
-        (Wanted(place=("orders", 1, 2)), ["rejected"]),
-        (Wanted(place=("others", 0, 1)), []),
-        (Wanted(order_id=1, since=NOW + MINUTE), ["duplicate", "conflict"]),
-        (Wanted(order_id=1, outcomes=[Outcome.STALE]), []),
-        (Wanted(since=NOW + MINUTE, until=NOW + 3 * MINUTE), ["updated", "too_late"]),
+        (EventFilter(order_id=1), ["created", "duplicate", "conflict"]),
+        (EventFilter(since=NOW + 5 * MINUTE), ["conflict", "rejected"]),
+        (EventFilter(until=NOW + MINUTE), ["created"]),
+        (EventFilter(outcomes=[Outcome.STALE]), ["stale"]),
+        (EventFilter(outcomes=[Outcome.REJECTED, Outcome.UPDATED]), ["updated", "rejected"]),
+        (EventFilter(place=("orders", 0, 1)), ["updated"]),
+        (EventFilter(place=("orders", 1, 1)), ["conflict"]),
+        (EventFilter(place=("orders", 1, 2)), ["rejected"]),
+        (EventFilter(place=("others", 0, 1)), []),
+        (EventFilter(order_id=1, since=NOW + MINUTE), ["duplicate", "conflict"]),
+        (EventFilter(order_id=1, outcomes=[Outcome.STALE]), []),
+        (EventFilter(since=NOW + MINUTE, until=NOW + 3 * MINUTE), ["updated", "too_late"]),
         (
-            Wanted(1, NOW, NOW + 5 * MINUTE, [Outcome.CREATED, Outcome.CONFLICT], ("orders", 0, 0)),
+            EventFilter(
+                1, NOW, NOW + 5 * MINUTE, [Outcome.CREATED, Outcome.CONFLICT], ("orders", 0, 0)
+            ),
             ["created"],
         ),
     ],
 )
 def test_all_filters_that_are_given_hold(
-    reading: Connection, wanted: Wanted, expected: list[str]
+    reading: Connection, wanted: EventFilter, expected: list[str]
 ) -> None:
     assert outcomes(reading, wanted) == expected
     assert outcomes(reading, wanted, limit=100) == expected
@@ -114,7 +116,7 @@ def test_all_filters_that_are_given_hold(
 @pytest.mark.usefixtures("log")
 def test_a_time_is_compared_as_a_moment_whatever_its_offset(reading: Connection) -> None:
     since = datetime.fromisoformat("2026-11-01T21:05:00+09:00")
-    assert outcomes(reading, Wanted(since=since)) == ["conflict", "rejected"]
+    assert outcomes(reading, EventFilter(since=since)) == ["conflict", "rejected"]
 
 
 def test_rows_of_one_moment_are_in_the_order_of_their_places(
@@ -125,8 +127,8 @@ def test_rows_of_one_moment_are_in_the_order_of_their_places(
         connection.execute(PROCESSED, (order_id, NOW, "created", "{}", partition, offset, NOW))
     columns = ["record_partition", "record_offset"]
     with history.reading(SecretStr(database_url)) as reading:
-        assert list(history.events(reading, Wanted(), None, columns)) == sorted(places)
-        assert list(history.events(reading, Wanted(), 2, columns)) == [(1, 6), (1, 7)]
+        assert list(history.events(reading, EventFilter(), None, columns)) == sorted(places)
+        assert list(history.events(reading, EventFilter(), 2, columns)) == [(1, 6), (1, 7)]
 
 
 @pytest.mark.usefixtures("log")
@@ -134,7 +136,7 @@ def test_rows_of_one_moment_are_in_the_order_of_their_places(
 def test_a_limit_leaves_the_newest_and_the_oldest_of_them_first(
     reading: Connection, limit: int
 ) -> None:
-    assert outcomes(reading, Wanted(), limit) == ALL[-limit:]
+    assert outcomes(reading, EventFilter(), limit) == ALL[-limit:]
 
 
 @pytest.mark.parametrize("age", [0, 30, 60, 3600, 86400, 86400 * 365 * 3])
@@ -146,7 +148,7 @@ def test_a_limit_finds_the_newest_however_old_they_are(
         moment = at + number * timedelta(milliseconds=1)
         connection.execute(PROCESSED, (number, NOW, "created", "{}", 0, number, moment))
     with history.reading(SecretStr(database_url)) as reading:
-        newest = history.events(reading, Wanted(), 2, ["record_offset"])
+        newest = history.events(reading, EventFilter(), 2, ["record_offset"])
         assert list(newest) == [(2,), (3,)]
 
 
@@ -157,7 +159,7 @@ def test_a_row_has_the_columns_of_the_view_and_the_payload_as_it_was_sent(
     shown = reading.execute("SELECT * FROM event_history LIMIT 0").description
     assert shown
     assert tuple(column.name for column in shown) == history.COLUMNS
-    (row,) = history.events(reading, Wanted(place=("orders", 0, 0)))
+    (row,) = history.events(reading, EventFilter(place=("orders", 0, 0)))
     assert dict(zip(history.COLUMNS, row, strict=True)) == {
         "order_id": 1,
         "event_time": NOW,
@@ -183,7 +185,7 @@ def test_times_at_the_end_of_the_calendar_are_read_whatever_the_servers_time_zon
     connection.execute("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = %L', "
                        "current_database(), 'America/New_York'); END $$")  # fmt: skip
     with history.reading(SecretStr(database_url)) as reading:
-        assert list(history.events(reading, Wanted(), None, ["event_time"])) == [(first,)]
+        assert list(history.events(reading, EventFilter(), None, ["event_time"])) == [(first,)]
 
 
 @pytest.mark.usefixtures("log")
@@ -192,7 +194,7 @@ def test_the_rows_are_those_of_the_view(reading: Connection) -> None:
         f"SELECT {', '.join(history.COLUMNS).replace('payload', 'payload::text')} "
         f"FROM event_history ORDER BY {', '.join(history.ORDER)}"
     )
-    assert list(history.events(reading, Wanted())) == view.fetchall()
+    assert list(history.events(reading, EventFilter())) == view.fetchall()
 
 
 @pytest.mark.usefixtures("log")
@@ -200,14 +202,14 @@ def test_the_rows_are_those_of_the_view(reading: Connection) -> None:
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (Wanted(), ALL),
-        (Wanted(order_id=1), ["created", "duplicate", "conflict"]),
-        (Wanted(outcomes=[Outcome.CONFLICT, Outcome.STALE]), ["stale", "conflict"]),
-        (Wanted(since=NOW + MINUTE, until=NOW + 4 * MINUTE), ["updated", "too_late", "stale"]),
+        (EventFilter(), ALL),
+        (EventFilter(order_id=1), ["created", "duplicate", "conflict"]),
+        (EventFilter(outcomes=[Outcome.CONFLICT, Outcome.STALE]), ["stale", "conflict"]),
+        (EventFilter(since=NOW + MINUTE, until=NOW + 4 * MINUTE), ["updated", "too_late", "stale"]),
     ],
 )
 def test_pages_from_the_newest_on_hold_each_row_once(
-    reading: Connection, wanted: Wanted, expected: list[str], length: int
+    reading: Connection, wanted: EventFilter, expected: list[str], length: int
 ) -> None:
     rows = page = history.page(reading, wanted, length)
     while page:
@@ -224,7 +226,7 @@ def test_rows_of_one_moment_are_not_lost_between_pages(
         connection.execute(PROCESSED, (order_id, NOW, "created", "{}", partition, offset, NOW))
     with history.reading(SecretStr(database_url)) as reading:
         before = Position(NOW, "orders", 1, 6)
-        rows = history.page(reading, Wanted(), 9, before)
+        rows = history.page(reading, EventFilter(), 9, before)
     assert [history.position(row)[2:] for row in rows] == [(0, 10), (0, 9)]
 
 
@@ -233,7 +235,7 @@ def test_the_newest_of_an_outcome_are_found_among_many_others(
     connection: Connection, database_url: str, outcome: Outcome
 ) -> None:
     fill_all_three(connection, 20_000)
-    query, values = log_queries.newest_first(Wanted(outcomes=[outcome]), 9, None, ["order_id"])
+    query, values = sql.newest_first(EventFilter(outcomes=[outcome]), 9, None, ["order_id"])
     with history.reading(SecretStr(database_url)) as reading:
         explained = reading.execute(b"EXPLAIN (ANALYZE, FORMAT json) " + query, values)
         ((plan,),) = explained
@@ -254,9 +256,9 @@ def rows_read(node: dict[str, Any]) -> int:
 def test_reading_sees_one_moment_and_changes_nothing(
     reading: Connection, connection: Connection
 ) -> None:
-    assert outcomes(reading, Wanted()) == ALL
+    assert outcomes(reading, EventFilter()) == ALL
     connection.execute(PROCESSED, (9, NOW, "created", "{}", 0, 99, NOW))
-    assert outcomes(reading, Wanted()) == ALL
+    assert outcomes(reading, EventFilter()) == ALL
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         reading.execute("DELETE FROM deliveries")
 
@@ -265,24 +267,27 @@ def test_reading_sees_one_moment_and_changes_nothing(
 @pytest.mark.parametrize(
     ("wanted", "indexes"),
     [
-        (Wanted(order_id=5), ["_pkey", "ix_duplicate_events_order_id", "ix_dead_letters_order_id"]),
         (
-            Wanted(since=NOW, until=NOW + timedelta(minutes=9)),
+            EventFilter(order_id=5),
+            ["_pkey", "ix_duplicate_events_order_id", "ix_dead_letters_order_id"],
+        ),
+        (
+            EventFilter(since=NOW, until=NOW + timedelta(minutes=9)),
             ["consumed_at_idx", "ix_duplicate_events_consumed_at", "ix_dead_letters_consumed_at"],
         ),
         (
-            Wanted(place=("orders", 0, 9)),
+            EventFilter(place=("orders", 0, 9)),
             ["_record_topic_", "pk_duplicate_events", "uq_dead_letters_record_topic"],
         ),
     ],
 )
 def test_each_log_is_searched_by_index(
-    connection: Connection, database_url: str, wanted: Wanted, indexes: list[str]
+    connection: Connection, database_url: str, wanted: EventFilter, indexes: list[str]
 ) -> None:
     fill_all_three(connection, 20_000)
     with history.reading(SecretStr(database_url)) as reading:
         reading.execute("SET LOCAL enable_seqscan = off")
-        query, values = log_queries.newest_first(wanted, 100, None, ["order_id"])
+        query, values = sql.newest_first(wanted, 100, None, ["order_id"])
         plan = "\n".join(row[0] for row in reading.execute(b"EXPLAIN " + query, values))
     assert [index for index in indexes if index not in plan] == []
 
@@ -308,7 +313,7 @@ import resource, sys
 from pydantic import SecretStr
 from delivery import history
 with history.reading(SecretStr(sys.argv[1])) as connection:
-    rows = sum(1 for _ in history.events(connection, history.Wanted()))
+    rows = sum(1 for _ in history.events(connection, history.EventFilter()))
 print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
@@ -336,7 +341,7 @@ def test_few_rows_and_many_are_the_newest_of_all(
     number = 2 * history.STREAMED_ROWS
     connection.execute(MANY, {"now": NOW, "rows": number})
     with history.reading(SecretStr(database_url)) as reading:
-        newest = history.events(reading, Wanted(), limit, ["record_offset"])
+        newest = history.events(reading, EventFilter(), limit, ["record_offset"])
         assert [offset for (offset,) in newest] == list(range(number - limit + 1, number + 1))
 
 
@@ -368,7 +373,7 @@ def test_a_connection_that_breaks_while_rows_are_read_is_told(
 
 
 def read_while_the_connection_breaks(reading: Connection, other: Connection) -> None:
-    rows = history.events(reading, Wanted())
+    rows = history.events(reading, EventFilter())
     next(rows)
     other.execute("SELECT pg_terminate_backend(%s)", (reading.info.backend_pid,))
     list(rows)

@@ -17,7 +17,7 @@ from served import served
 
 from delivery.broker.lag import Behind
 from delivery.domain.event import REASONS, Contract
-from delivery.history.selection import Outcome
+from delivery.history.filter import Outcome
 from delivery.inbox import transaction
 from delivery.postgres.database import Connection
 from delivery.web.lag import Lag, Standing

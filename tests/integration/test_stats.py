@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import SecretStr
 
-from delivery import history, stats
+from delivery import history
+from delivery.history import stats
+from delivery.history.stats import DeadLetters, Stats
 from delivery.postgres.database import Connection
-from delivery.stats import DeadLetters, Stats
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from delivery.history import asked
+from delivery.history import parse
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from delivery.history import asked
     ],
 )
 def test_a_time_is_a_moment_in_utc(text: str, expected: datetime) -> None:
-    moment = asked.moment(text)
+    moment = parse.moment(text)
     assert moment == expected
     assert moment.tzinfo is UTC
 
@@ -35,7 +35,7 @@ def test_a_time_is_a_moment_in_utc(text: str, expected: datetime) -> None:
 )
 def test_a_duration_is_a_moment_so_long_ago(text: str, ago: timedelta) -> None:
     before = datetime.now(UTC)
-    moment = asked.moment(text)
+    moment = parse.moment(text)
     assert before <= moment + ago <= datetime.now(UTC)
 
 
@@ -46,12 +46,12 @@ def test_a_duration_is_a_moment_so_long_ago(text: str, ago: timedelta) -> None:
 )  # fmt: skip
 def test_what_is_no_time_is_told(text: str) -> None:
     with pytest.raises(ValueError, match="neither a time such as"):
-        asked.moment(text)
+        parse.moment(text)
 
 
 def test_a_place_is_topic_partition_and_offset() -> None:
     last = f"a.b_c-d/{2**31 - 1}/{2**63 - 1}"
-    assert asked.place(last) == ("a.b_c-d", 2**31 - 1, 2**63 - 1)
+    assert parse.place(last) == ("a.b_c-d", 2**31 - 1, 2**63 - 1)
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,4 @@ def test_a_place_is_topic_partition_and_offset() -> None:
 )  # fmt: skip
 def test_what_is_no_place_is_told(text: str) -> None:
     with pytest.raises(ValueError, match="is not TOPIC/PARTITION/OFFSET"):
-        asked.place(text)
+        parse.place(text)

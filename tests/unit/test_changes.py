@@ -6,7 +6,7 @@ from typing import Any
 
 from delivery.domain.decide import OUTCOMES
 from delivery.domain.event import OrderCreated
-from delivery.history.selection import Outcome
+from delivery.history.filter import Outcome
 from delivery.web.changes import SHAPING, WHY_NOTHING, Change, Step, between, follow, read
 
 

@@ -50,7 +50,7 @@ class Position(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class EventFilter:
     """Which rows of the log: those for which all that is given holds.
 
     `since` (inclusive) and `until` (exclusive) are times of arrival, with an offset.

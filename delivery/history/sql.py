@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import psycopg
 
 from delivery.domain.decide import OUTCOMES
-from delivery.history.selection import COLUMNS, ORDER, Outcome, Position, Wanted
+from delivery.history.filter import COLUMNS, ORDER, EventFilter, Outcome, Position
 from delivery.postgres.tables import Time, dead_letters, duplicate_events, processed_events
 
 _DIALECT = psycopg.dialect()  # type: ignore[no-untyped-call]
@@ -36,7 +36,7 @@ _DIALECT = psycopg.dialect()  # type: ignore[no-untyped-call]
 Query = tuple[bytes, dict[str, Any]]  # for psycopg
 
 
-def oldest_first(wanted: Wanted, limit: int | None, columns: Sequence[str]) -> Query:
+def oldest_first(wanted: EventFilter, limit: int | None, columns: Sequence[str]) -> Query:
     """These columns in the order of the log; with a `limit` of the newest rows only."""
     values = _values(wanted, limit, None)
     text, constants = _oldest_first(_outcomes(wanted), frozenset(values), tuple(columns))
@@ -44,7 +44,7 @@ def oldest_first(wanted: Wanted, limit: int | None, columns: Sequence[str]) -> Q
 
 
 def newest_first(
-    wanted: Wanted, limit: int, before: Position | None, columns: Sequence[str]
+    wanted: EventFilter, limit: int, before: Position | None, columns: Sequence[str]
 ) -> Query:
     """These columns of the newest rows before a position, the newest first."""
     values = _values(wanted, limit, before)
@@ -52,7 +52,7 @@ def newest_first(
     return text, constants | values
 
 
-def with_payloads(wanted: Wanted, limit: int, before: Position | None, most: int) -> Query:
+def with_payloads(wanted: EventFilter, limit: int, before: Position | None, most: int) -> Query:
     """The newest rows before a position, and their payloads as long as these fit into `most` bytes.
 
     The columns are `COLUMNS` and the payload's length. A payload that does not fit is null, and
@@ -63,7 +63,7 @@ def with_payloads(wanted: Wanted, limit: int, before: Position | None, most: int
     return text, constants | values | {"most": most}
 
 
-def _values(wanted: Wanted, limit: int | None, before: Position | None) -> dict[str, Any]:
+def _values(wanted: EventFilter, limit: int | None, before: Position | None) -> dict[str, Any]:
     """What is given, by the names of the query's parameters."""
     place = zip(ORDER[1:], wanted.place or (), strict=False)
     after = zip((f"before_{name}" for name in ORDER), before or (), strict=False)
@@ -78,7 +78,7 @@ def _values(wanted: Wanted, limit: int | None, before: Position | None) -> dict[
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _outcomes(wanted: Wanted) -> tuple[Outcome, ...]:
+def _outcomes(wanted: EventFilter) -> tuple[Outcome, ...]:
     """Each once; none where all are wanted."""
     outcomes = tuple(o for o in Outcome if o in wanted.outcomes)
     return () if len(outcomes) == len(Outcome) else outcomes

@@ -1,1 +1,0 @@
-"""The records that `delivery quickstart` publishes."""
