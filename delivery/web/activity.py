@@ -17,8 +17,8 @@ from delivery.history import stats
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 from delivery.postgres.sqlstate import translated_errors
+from delivery.web.background import Seen, Watch
 from delivery.web.minutes import MINUTE, Bucket, Minutes
-from delivery.web.watch import Seen, Watch
 
 __all__ = ["MINUTE", "Activity", "Bucket"]
 

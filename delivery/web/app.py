@@ -19,16 +19,20 @@ from starlette.types import Scope
 from delivery import __version__
 from delivery.errors import UnavailableError
 from delivery.settings import KafkaSettings, WebSettings
-from delivery.web import api, docs, error_pages, health, pages, problems
+from delivery.web import health
 from delivery.web.activity import Activity
-from delivery.web.answers import Answers
+from delivery.web.api import docs, problems
+from delivery.web.api import routes as api
+from delivery.web.api.problems import NotFoundError, Problem, WrongFieldError, problem
 from delivery.web.lag import Lag
+from delivery.web.middleware import Answers
+from delivery.web.pages import error_pages
+from delivery.web.pages import routes as pages
 from delivery.web.pool import Pool
-from delivery.web.problems import NotFoundError, Problem, WrongFieldError, problem
 
 log = structlog.get_logger()
 
-STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parent / "pages" / "static"
 
 DESCRIPTION = (
     "What became of each record of the topic, from the permanent log. It only reads. "

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from delivery.errors import NotMigratedError, UnavailableError
 from delivery.postgres import database
 from delivery.postgres.database import Connection
-from delivery.web import problems
+from delivery.web.api import problems
 from delivery.web.pool import reading
 
 router = APIRouter(tags=["health"])

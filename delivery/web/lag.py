@@ -8,7 +8,7 @@ from typing import NamedTuple
 from delivery.broker import topic
 from delivery.broker.lag import Behind, behind
 from delivery.settings import KafkaSettings
-from delivery.web.watch import Watch
+from delivery.web.background import Watch
 
 EVERY = 5.0  # seconds
 

@@ -21,7 +21,7 @@ from delivery.history.filter import Outcome
 from delivery.inbox import transaction
 from delivery.postgres.database import Connection
 from delivery.web.lag import Lag, Standing
-from delivery.web.pages import ON_ONE_PAGE
+from delivery.web.pages.routes import ON_ONE_PAGE
 
 Visit = Callable[..., Response]
 

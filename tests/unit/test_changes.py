@@ -7,7 +7,7 @@ from typing import Any
 from delivery.domain.decide import OUTCOMES
 from delivery.domain.event import OrderCreated
 from delivery.history.filter import Outcome
-from delivery.web.changes import SHAPING, WHY_NOTHING, Change, Step, between, follow, read
+from delivery.web.pages.changes import SHAPING, WHY_NOTHING, Change, Step, between, follow, read
 
 
 def event(minute: int = 0, **fields: Any) -> OrderCreated:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from delivery.web.charts import HEIGHT, WIDTH, bars, columns, round_above
+from delivery.web.pages.charts import HEIGHT, WIDTH, bars, columns, round_above
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 

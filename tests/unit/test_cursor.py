@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.web import cursor
+from delivery.web.api import cursor
 
 ASKED = "/api/events [('outcome', 'stale')]"
 VALUES = [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from delivery.web.visible import untrusted
+from delivery.web.pages.escaping import untrusted
 
 
 def test_markup_is_text() -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from delivery.errors import UnavailableError
-from delivery.web.watch import Watch
+from delivery.web.background import Watch
 
 SECONDS = 10.0  # a deadline
 

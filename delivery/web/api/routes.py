@@ -8,8 +8,9 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from delivery import history
 from delivery.history.filter import EventFilter
 from delivery.postgres.database import Connection
-from delivery.web import lists, models, pool, problems, queries, shown
-from delivery.web.problems import NotFoundError
+from delivery.web import pool, queries
+from delivery.web.api import models, paging, problems, serializers
+from delivery.web.api.problems import NotFoundError
 
 if TYPE_CHECKING:
     from delivery.web.activity import Activity
@@ -37,7 +38,7 @@ def order(
     delivery = queries.delivery(connection, order_id)
     if not rows and delivery is None:
         raise NotFoundError(f"no record of order {order_id} has arrived")
-    visible = shown.Shown(request)
+    visible = serializers.Shown(request)
     return models.Order(
         order_id=order_id,
         delivery=None if delivery is None else visible.delivery(delivery),
@@ -58,13 +59,13 @@ def events(
     Pages asked for one after another hold each row once that was there at the first page, whatever
     is added meanwhile. Only a dead letter that is replayed moves: it shows as what it became.
     """
-    wanted, before = lists.resumed(request, asked)
+    wanted, before = paging.resumed(request, asked)
     rows = history.page(connection, wanted, asked.limit + 1, before)
     following = None
     if len(rows) > asked.limit:
-        following = lists.after_event(request, wanted, history.position(rows[asked.limit - 1]))
-    lists.link(request, response, following)
-    visible = shown.Shown(request)
+        following = paging.after_event(request, wanted, history.position(rows[asked.limit - 1]))
+    paging.link(request, response, following)
+    visible = serializers.Shown(request)
     return models.Events(events=[visible.event(row) for row in rows[: asked.limit]], next=following)
 
 
@@ -76,13 +77,13 @@ def dead_letters(
     asked: Annotated[models.DeadLettersQuery, Query()],
 ) -> models.Letters:
     """Records that could not be processed, the newest first, without their contents."""
-    (before,) = (None,) if asked.cursor is None else lists.read(request, asked.cursor)
+    (before,) = (None,) if asked.cursor is None else paging.read(request, asked.cursor)
     rows = queries.letters(connection, asked.reason, asked.resolution, before, asked.limit + 1)
-    letters = [shown.letter(row) for row in rows[: asked.limit]]
+    letters = [serializers.letter(row) for row in rows[: asked.limit]]
     following = None
     if len(rows) > asked.limit:
-        following = lists.after_letter(request, letters[-1].dead_letter_id)
-    lists.link(request, response, following)
+        following = paging.after_letter(request, letters[-1].dead_letter_id)
+    paging.link(request, response, following)
     return models.Letters(dead_letters=letters, next=following)
 
 
@@ -103,9 +104,9 @@ def stats(
         buckets=[models.Bucket.model_validate(bucket, from_attributes=True) for bucket in buckets],
         counted_since=activity.counted_since,
         counted_at=activity.counted_at,
-        deliveries=shown.counted(activity.deliveries()),
+        deliveries=serializers.counted(activity.deliveries()),
         open_dead_letters=queries.open_letters(connection),
-        lag=shown.lag(partitions),
+        lag=serializers.lag(partitions),
         no_lag=why,
     )
 

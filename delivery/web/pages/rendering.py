@@ -10,7 +10,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from delivery.web import masking, visible, wording
+from delivery.web import masking
+from delivery.web.pages import escaping, formatting
 
 _COMMAND = re.compile(r"`([^`]+)`")
 
@@ -49,9 +50,9 @@ def _value(value: object) -> Markup:
                 value.isoformat(" ")
             )
         case datetime():
-            return wording.moment(value)
+            return formatting.moment(value)
         case _:
-            return visible.untrusted(value)
+            return escaping.untrusted(value)
 
 
 def _code(text: str) -> Markup:
@@ -61,7 +62,7 @@ def _code(text: str) -> Markup:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("delivery.web"),
+        loader=PackageLoader("delivery.web.pages"),
         autoescape=True,
         undefined=StrictUndefined,
         auto_reload=False,
@@ -69,13 +70,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "untrusted": visible.untrusted,
+        "untrusted": escaping.untrusted,
         "value": _value,
-        "moment": wording.moment,
-        "number": wording.number,
-        "about": wording.about,
-        "size": wording.size,
-        "sentence": wording.sentence,
+        "moment": formatting.moment,
+        "number": formatting.number,
+        "about": formatting.about,
+        "size": formatting.size,
+        "sentence": formatting.sentence,
         "code": _code,
     }
     return environment

@@ -7,8 +7,9 @@ from fastapi import Request
 from delivery.broker.lag import Behind
 from delivery.dead_letters.advice import ADVICE
 from delivery.history import PAGE_COLUMNS, Row
-from delivery.web import masking, models
-from delivery.web.watch import Seen
+from delivery.web import masking
+from delivery.web.api import models
+from delivery.web.background import Seen
 
 if TYPE_CHECKING:
     from delivery.settings import WebSettings

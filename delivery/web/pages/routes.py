@@ -9,9 +9,10 @@ from delivery.domain.event import REASONS
 from delivery.history.filter import Outcome
 from delivery.postgres.database import Connection
 from delivery.postgres.tables import RESOLUTIONS
-from delivery.web import changes, error_pages, fields, overview, queries, rendering
-from delivery.web import letter as letters
-from delivery.web import timeline as timelines
+from delivery.web import queries
+from delivery.web.pages import changes, error_pages, forms, overview, rendering
+from delivery.web.pages import dead_letter as letters
+from delivery.web.pages import timeline as timelines
 from delivery.web.pool import reading
 
 ON_ONE_PAGE = 50  # records, or dead letters
@@ -36,7 +37,7 @@ def front(request: Request, connection: Reading, span: str = "hour") -> Response
 def find_order(request: Request, order_id: str = "") -> Response:
     """Leads to the order's own page."""
     try:
-        number = fields.number(order_id.strip())
+        number = forms.number(order_id.strip())
     except ValueError as error:
         return error_pages.bad_order_id(request, order_id, str(error))
     return RedirectResponse(f"/orders/{number}", 303)
@@ -45,8 +46,8 @@ def find_order(request: Request, order_id: str = "") -> Response:
 @router.get("/orders/{order_id}")
 def order(request: Request, connection: Reading, order_id: str, before: str = "") -> Response:
     """The delivery of an order, and its records with what each changed."""
-    readers = {"order_id": fields.number, "before": fields.position}
-    values, errors = fields.read(readers, {"order_id": order_id, "before": before})
+    readers = {"order_id": forms.number, "before": forms.position}
+    values, errors = forms.read(readers, {"order_id": order_id, "before": before})
     if "order_id" in errors:
         return error_pages.bad_order_id(request, order_id, errors["order_id"])
     if errors:
@@ -69,13 +70,13 @@ def order(request: Request, connection: Reading, order_id: str, before: str = ""
 @router.get("/events")
 def events(request: Request, connection: Reading) -> Response:
     """The newest records of the log that match the filters, which are all in the address."""
-    asked = fields.activity(request.query_params)
+    asked = forms.activity(request.query_params)
     rows: list[queries.Row] = []
     if not asked.errors:
         rows = queries.records(connection, asked.wanted, ON_ONE_PAGE + 1, asked.before)
     older = ""
     if len(rows) > ON_ONE_PAGE:
-        position = fields.position_text(queries.position(rows[ON_ONE_PAGE - 1]))
+        position = forms.position_text(queries.position(rows[ON_ONE_PAGE - 1]))
         older = rendering.link("/events", asked.given | {"before": position})
     return rendering.page(
         request,
@@ -101,12 +102,12 @@ def dead_letters(
 ) -> Response:
     """Records that could not be processed, the newest first."""
     readers = {
-        "reason": fields.one_of(REASONS),
-        "resolution": fields.one_of(STANDINGS),
-        "before": fields.number,
+        "reason": forms.one_of(REASONS),
+        "resolution": forms.one_of(STANDINGS),
+        "before": forms.number,
     }
     given = {"reason": reason, "resolution": resolution or STANDINGS[0], "before": before}
-    values, errors = fields.read(readers, given)
+    values, errors = forms.read(readers, given)
     rows: list[queries.Row] = []
     if not errors:
         rows = queries.letters(connection, values.get("reason"), values["resolution"],
@@ -130,7 +131,7 @@ def dead_letters(
 def dead_letter(request: Request, connection: Reading, dead_letter_id: str) -> Response:
     """One letter: why, what to do about it, and the record itself."""
     try:
-        row = queries.letter(connection, fields.number(dead_letter_id))
+        row = queries.letter(connection, forms.number(dead_letter_id))
     except ValueError as error:
         return error_pages.page(request, 422, str(error))
     if row is None:
@@ -149,5 +150,5 @@ def _timeline(
     before = queries.position(rows[0])
     payload = queries.shaped_before(connection, order_id, before)
     shaped = None if payload is None else changes.read(payload)
-    older = rendering.link(f"/orders/{order_id}", {"before": fields.position_text(before)})
+    older = rendering.link(f"/orders/{order_id}", {"before": forms.position_text(before)})
     return {"rows": timelines.told(shaped, rows, is_masked), "older": older}

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from delivery.errors import ForbiddenError, NotMigratedError, SettingsError, UnavailableError
-from delivery.web.answers import where
+from delivery.web.middleware import where
 
 log = structlog.get_logger()
 

@@ -7,9 +7,9 @@ from fastapi import Request, Response
 
 from delivery.history import parse as asking
 from delivery.history.filter import EventFilter, Position
-from delivery.web import cursor
-from delivery.web.models import EventsQuery
-from delivery.web.problems import WrongFieldError
+from delivery.web.api import cursor
+from delivery.web.api.models import EventsQuery
+from delivery.web.api.problems import WrongFieldError
 
 
 def resumed(request: Request, asked: EventsQuery) -> tuple[EventFilter, Position | None]:

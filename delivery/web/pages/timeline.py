@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from delivery.domain.event import OrderCreated
-from delivery.web import changes, json_text, masking, wording
-from delivery.web.changes import Change, Step
+from delivery.web import json_text, masking
+from delivery.web.pages import changes, formatting
+from delivery.web.pages.changes import Change, Step
 
 Row = dict[str, Any]
 
@@ -71,7 +72,7 @@ def _why(row: Row, changed: tuple[Change, ...] | None) -> str:
 
 
 def _gap(event_time: datetime, arrived: datetime) -> str:
-    span = wording.distance(arrived - event_time)
+    span = formatting.distance(arrived - event_time)
     return f"arrived {span} {'later' if event_time <= arrived else 'earlier'}"
 
 
@@ -90,5 +91,5 @@ def _shown(column: str, value: object, is_masked: bool) -> object:
     if is_masked and column in masking.PERSONAL_COLUMNS and value is not None:
         return masking.mask(value)
     if isinstance(value, str) and len(value) > SHOWN_TEXT:
-        return f"{value[:SHOWN_TEXT]}… (the first of {wording.number(len(value))} characters)"
+        return f"{value[:SHOWN_TEXT]}… (the first of {formatting.number(len(value))} characters)"
     return value

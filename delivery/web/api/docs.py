@@ -7,8 +7,8 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from delivery.web import rendering
-from delivery.web.problems import Problem
+from delivery.web.api.problems import Problem
+from delivery.web.pages import rendering
 
 router = APIRouter(include_in_schema=False)
 

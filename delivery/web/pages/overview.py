@@ -7,9 +7,10 @@ from fastapi import FastAPI
 
 from delivery.history.filter import Outcome
 from delivery.postgres.database import Connection
-from delivery.web import charts, queries
+from delivery.web import queries
 from delivery.web.activity import Activity
 from delivery.web.lag import Lag
+from delivery.web.pages import charts
 
 
 class Span(NamedTuple):

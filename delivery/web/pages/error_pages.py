@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from fastapi import Request, Response
 
-from delivery.web import rendering
+from delivery.web.pages import rendering
 
 UNAVAILABLE = "The database can't be reached. This page works again as soon as it does."
 

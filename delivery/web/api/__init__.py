@@ -1,0 +1,1 @@
+"""The HTTP API: what became of records, as JSON."""
