@@ -11,8 +11,8 @@ from delivery import settings
 from delivery.cli import output
 from delivery.dead_letters import advice, queries, resolve
 from delivery.dead_letters.queries import LetterStatus
-from delivery.domain.event import Contract, Reason
-from delivery.inbox.dead_letters import Resolution
+from delivery.domain.event import Contract
+from delivery.domain.vocabulary import Reason, Resolution
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -10,7 +10,8 @@ from delivery import history as log
 from delivery import settings
 from delivery.cli import output
 from delivery.domain.record import Place
-from delivery.history import EventFilter, Outcome, parse
+from delivery.domain.vocabulary import OUTCOMES, Outcome
+from delivery.history import EventFilter, parse
 from delivery.postgres.database import Connection
 
 # A payload may hold personal data, so that a table does not show it.
@@ -46,6 +47,13 @@ def _record(text: str) -> _Record:
         raise typer.BadParameter(str(error)) from None
 
 
+def _outcome(text: str) -> Outcome:
+    for outcome in OUTCOMES:
+        if outcome == text:
+            return outcome
+    raise typer.BadParameter(f"{text!r} is not one of {', '.join(map(repr, OUTCOMES))}")
+
+
 def history(
     order_id: Annotated[
         int | None,
@@ -60,10 +68,11 @@ def history(
         typer.Option(parser=_moment, metavar="TIME", help="Arrived before then."),
     ] = None,
     outcome: Annotated[
-        list[Outcome] | None,
+        list[str] | None,  # typer knows no list of literals
         typer.Option(
+            parser=_outcome,
             metavar="OUTCOME",
-            help=f"One of {', '.join(Outcome)}. May be given several times.",
+            help=f"One of {', '.join(OUTCOMES)}. May be given several times.",
         ),
     ] = None,
     record: Annotated[
@@ -99,7 +108,13 @@ def history(
       delivery history --record OrderCreateEvent/0/1234 --format json
       delivery history --since 7d --format csv > week.csv
     """
-    wanted = EventFilter(order_id, since, until, outcome or (), record.place if record else None)
+    wanted = EventFilter(
+        order_id,
+        since,
+        until,
+        cast("list[Outcome]", outcome or []),
+        record.place if record else None,
+    )
     with log.reading(settings.load(settings.DatabaseSettings).database_url) as connection:
         if form == "table":
             count = _table(connection, wanted, limit or TABLE_LIMIT)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from delivery.dead_letters.queries import DeadLetter, LetterStatus
-from delivery.domain.event import Reason
+from delivery.domain.vocabulary import Reason
 
 # Control characters other than tabs and line ends: binary content, or orders to the terminal.
 _NOT_TEXT = re.compile(r"\A0x|(?!\t|\r?\n)[\x00-\x1f\x7f-\x9f]")

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from psycopg.rows import dict_row
 
-from delivery.domain.event import Reason
 from delivery.domain.record import Header, Place, Record
+from delivery.domain.vocabulary import Reason
 from delivery.postgres.database import Connection, transaction
 
 # What is told of a letter in a list: all but the record's contents.

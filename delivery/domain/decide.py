@@ -8,14 +8,12 @@ of cases and against a naive model that handles one event at a time.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 from delivery.domain.event import OrderCreated
 from delivery.domain.json_equality import same_json
 from delivery.domain.record import Place, Record
-
-Outcome = Literal["created", "updated", "too_late", "stale"]
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+from delivery.domain.vocabulary import EventOutcome
 
 Key = tuple[int, datetime]  # order_id, event_time: what the inbox is unique by
 
@@ -43,7 +41,7 @@ class State:
 
 
 Arrival = tuple[Record, OrderCreated]
-Entry = tuple[Record, OrderCreated, Outcome]  # a row for the inbox
+Entry = tuple[Record, OrderCreated, EventOutcome]  # a row for the inbox
 
 
 class Duplicate(NamedTuple):
@@ -95,7 +93,9 @@ def decide(state: State, arrivals: Iterable[Arrival]) -> Decision:
     return decision
 
 
-def _outcome(shaped: OrderCreated | None, read: Delivery | None, event: OrderCreated) -> Outcome:
+def _outcome(
+    shaped: OrderCreated | None, read: Delivery | None, event: OrderCreated
+) -> EventOutcome:
     if shaped is not None:  # by this batch, and so pending
         return "updated" if event.event_time > shaped.event_time else "stale"
     if read is None:

@@ -8,25 +8,14 @@ prints it as JSON Schema.
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Annotated, Any, Literal, NamedTuple, NoReturn, NotRequired, get_args
+from typing import Annotated, Any, NamedTuple, NoReturn, NotRequired
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict  # pydantic asks for this one below Python 3.12
 
 from delivery.domain.event_time import JacksonTime, parse_time
-
-Reason = Literal[
-    "tombstone",
-    "not_json",
-    "missing_field",
-    "invalid_field",
-    "invalid_time",
-    "future_event_time",
-    "refused_by_database",
-]
-
-REASONS: tuple[Reason, ...] = get_args(Reason)
+from delivery.domain.vocabulary import Reason
 
 Int32 = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
 Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]

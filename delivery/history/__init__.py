@@ -11,11 +11,11 @@ from typing import Any
 from pydantic import SecretStr
 
 from delivery.history import sql
-from delivery.history.filter import COLUMNS, ORDER, EventFilter, Outcome, Position
+from delivery.history.filter import COLUMNS, ORDER, EventFilter, Position
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 
-__all__ = ["COLUMNS", "ORDER", "EventFilter", "Outcome", "Position"]
+__all__ = ["COLUMNS", "ORDER", "EventFilter", "Position"]
 
 Row = tuple[Any, ...]
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import NamedTuple
 
 from delivery.domain.record import Place
+from delivery.domain.vocabulary import Outcome
 
 COLUMNS = (
     "order_id",
@@ -26,18 +26,6 @@ COLUMNS = (
 
 # The order of the log. Within one transaction it is that of the records' places.
 ORDER = ("consumed_at", "record_topic", "record_partition", "record_offset")
-
-
-class Outcome(StrEnum):
-    """What became of a record, as `event_history` names it."""
-
-    CREATED = "created"
-    UPDATED = "updated"
-    TOO_LATE = "too_late"
-    STALE = "stale"
-    DUPLICATE = "duplicate"
-    CONFLICT = "conflict"
-    REJECTED = "rejected"
 
 
 class Position(NamedTuple):

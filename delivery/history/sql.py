@@ -27,8 +27,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import psycopg
 
-from delivery.domain.decide import OUTCOMES
-from delivery.history.filter import COLUMNS, ORDER, EventFilter, Outcome, Position
+from delivery.domain.vocabulary import EVENT_OUTCOMES, OUTCOMES, Outcome
+from delivery.history.filter import COLUMNS, ORDER, EventFilter, Position
 from delivery.postgres.tables import Time, dead_letters, duplicate_events, processed_events
 
 _DIALECT = psycopg.dialect()  # type: ignore[no-untyped-call]
@@ -80,8 +80,8 @@ def _values(wanted: EventFilter, limit: int | None, before: Position | None) -> 
 
 def _outcomes(wanted: EventFilter) -> tuple[Outcome, ...]:
     """Each once; none where all are wanted."""
-    outcomes = tuple(o for o in Outcome if o in wanted.outcomes)
-    return () if len(outcomes) == len(Outcome) else outcomes
+    outcomes = tuple(o for o in OUTCOMES if o in wanted.outcomes)
+    return () if len(outcomes) == len(OUTCOMES) else outcomes
 
 
 # SQLAlchemy puts a query together, which takes longer than running it, and psycopg runs it: one
@@ -179,22 +179,22 @@ _LETTERS = _Branch(
 
 
 def _twins(outcome: Outcome) -> _Branch:
-    differs = outcome == Outcome.CONFLICT
+    differs = outcome == "conflict"
     columns = _columns(duplicate_events, outcome=_outcome(outcome))
     return _Branch(columns, (_DIFFERS if differs else ~_DIFFERS,))
 
 
 # Each of them has an index that gives its newest rows.
 _BRANCHES: dict[Outcome, _Branch] = {
-    **{Outcome(o): _Branch(_PROCESSED, (processed_events.c.outcome == o,)) for o in OUTCOMES},
-    Outcome.DUPLICATE: _twins(Outcome.DUPLICATE),
-    Outcome.CONFLICT: _twins(Outcome.CONFLICT),
-    Outcome.REJECTED: _LETTERS,
+    **{o: _Branch(_PROCESSED, (processed_events.c.outcome == o,)) for o in EVENT_OUTCOMES},
+    "duplicate": _twins("duplicate"),
+    "conflict": _twins("conflict"),
+    "rejected": _LETTERS,
 }
 _ALL = (
     _Branch(_PROCESSED),
-    _BRANCHES[Outcome.DUPLICATE],
-    _BRANCHES[Outcome.CONFLICT],
+    _BRANCHES["duplicate"],
+    _BRANCHES["conflict"],
     _LETTERS,
 )
 

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from delivery.domain.event import REASONS
-from delivery.history import Outcome
+from delivery.domain.vocabulary import OUTCOMES, REASONS, STATUSES
 from delivery.postgres.database import Connection
-from delivery.postgres.tables import STATUSES
 
 _OUTCOMES = """
 SELECT outcome, count(*), min(consumed_at), max(consumed_at) FROM event_history GROUP BY outcome
@@ -66,7 +64,8 @@ def by_minute(
 
 def deliveries(connection: Connection) -> dict[str, int]:
     """How many deliveries have which status. It reads all of them."""
-    return dict.fromkeys(STATUSES, 0) | dict(connection.execute(_DELIVERIES).fetchall())
+    counts: dict[str, int] = dict.fromkeys(STATUSES, 0)
+    return counts | dict(connection.execute(_DELIVERIES).fetchall())
 
 
 def count(connection: Connection) -> Stats:
@@ -78,7 +77,7 @@ def count(connection: Connection) -> Stats:
     letters: dict[str, int] = dict.fromkeys(REASONS, 0)
     letters.update(connection.execute(_OPEN_DEAD_LETTERS).fetchall())
     return Stats(
-        outcomes=dict.fromkeys(map(str, Outcome), 0) | {outcome: n for outcome, n, *_ in log},
+        outcomes=dict.fromkeys(OUTCOMES, 0) | {outcome: n for outcome, n, *_ in log},
         deliveries=deliveries(connection),
         dead_letters=DeadLetters(sum(letters.values()), letters),
         first_consumed_at=min((first for *_, first, _ in log), default=None),

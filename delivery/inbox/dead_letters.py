@@ -3,14 +3,13 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from delivery.domain.event import Rejection
 from delivery.domain.record import Header, Place, Record, spans
+from delivery.domain.vocabulary import Resolution
 from delivery.errors import RaceError
 from delivery.postgres.database import Connection
-
-Resolution = Literal["replayed", "discarded"]
 
 _AT = """
 SELECT l.record_topic, l.record_partition, l.record_offset, l.resolution, l.reason, l.error

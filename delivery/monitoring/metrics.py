@@ -19,14 +19,13 @@ from prometheus_client import (
 )
 
 from delivery import __version__
-from delivery.domain.decide import OUTCOMES
-from delivery.domain.event import REASONS
 from delivery.domain.record import Partition, Record
+from delivery.domain.vocabulary import OUTCOMES, REASONS
 from delivery.inbox.transaction import Tally
 
 Lags = Mapping[Partition, int]
 
-ALL_OUTCOMES = (*OUTCOMES, "duplicate", "conflict", "rejected", "redelivered")
+COUNTED = (*OUTCOMES, "redelivered")
 
 LAG_EVERY = 1.0  # seconds
 
@@ -66,7 +65,7 @@ class Metrics:
         counter = partial(Counter, registry=self.registry)
         records = counter("delivery_records", "Records by what became of them.", ["outcome"])
         # All from the start: a series that begins at 0 shows its first rise too.
-        self._records = {outcome: records.labels(outcome) for outcome in ALL_OUTCOMES}
+        self._records = {outcome: records.labels(outcome) for outcome in COUNTED}
         self._retries = counter(
             "delivery_database_retries", "Batches put back because the database was unavailable."
         )

@@ -24,8 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON
 
-from delivery.domain.decide import OUTCOMES
-from delivery.domain.event import REASONS
+from delivery.domain.vocabulary import EVENT_OUTCOMES, REASONS, RESOLUTIONS, STATUSES
 
 NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
@@ -35,9 +34,6 @@ NAMING_CONVENTION = {
 }
 
 metadata = MetaData(naming_convention=NAMING_CONVENTION)
-
-STATUSES = ("pending", "dispatched", "delivered", "cancelled")
-RESOLUTIONS = ("replayed", "discarded")
 
 Time = DateTime(timezone=True)
 
@@ -72,7 +68,7 @@ processed_events = Table(
     *_coordinates(),
     Column("consumed_at", Time, nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("order_id", "event_time"),
-    CheckConstraint(_one_of("outcome", OUTCOMES), name="outcome"),
+    CheckConstraint(_one_of("outcome", EVENT_OUTCOMES), name="outcome"),
     Index(None, "consumed_at"),
     Index(
         "ix_processed_events_rare",

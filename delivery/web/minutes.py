@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from delivery.history.filter import Outcome
+from delivery.domain.vocabulary import OUTCOMES
 
 MINUTE = timedelta(minutes=1)
 
@@ -17,7 +17,7 @@ PORTION = timedelta(hours=1)  # as much is counted in one query
 Span = tuple[datetime, datetime]
 Counted = tuple[datetime, str, int]  # minute, outcome, records
 
-NOTHING = dict.fromkeys(map(str, Outcome), 0)
+NOTHING = dict.fromkeys(map(str, OUTCOMES), 0)
 
 
 @dataclass(frozen=True)

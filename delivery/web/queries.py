@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
-from delivery.domain.event import REASONS
+from delivery.domain.vocabulary import REASONS
 from delivery.history import sql
 from delivery.history.filter import COLUMNS, ORDER, EventFilter, Position
 from delivery.postgres.database import Connection

@@ -11,9 +11,9 @@ import pytest
 from pydantic import SecretStr
 
 from delivery import history
-from delivery.domain import decide
+from delivery.domain.vocabulary import EVENT_OUTCOMES, OUTCOMES, Outcome
 from delivery.errors import NotMigratedError, UnavailableError
-from delivery.history import EventFilter, Outcome, Position, sql
+from delivery.history import EventFilter, Position, sql
 from delivery.postgres.database import Connection
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -47,7 +47,7 @@ FROM generate_series(1, %(rows)s) AS n
 @pytest.fixture
 def log(connection: Connection) -> Connection:
     """One row of each outcome, a minute apart, and a dead letter that was replayed."""
-    for minute, outcome in enumerate(decide.OUTCOMES):
+    for minute, outcome in enumerate(EVENT_OUTCOMES):
         at = NOW + minute * MINUTE
         connection.execute(PROCESSED, (1 + minute, at, outcome, PAYLOAD, 0, minute, at))
     connection.execute(DUPLICATE, (1, NOW, False, None, 1, 0, NOW + 4 * MINUTE))
@@ -72,8 +72,8 @@ ALL = ["created", "updated", "too_late", "stale", "duplicate", "conflict", "reje
 
 
 def test_the_outcomes_are_those_of_the_view_and_of_decide() -> None:
-    assert list(Outcome) == ALL
-    assert set(decide.OUTCOMES) < set(Outcome)
+    assert list(OUTCOMES) == ALL
+    assert set(EVENT_OUTCOMES) < set(OUTCOMES)
 
 
 @pytest.mark.usefixtures("log")
@@ -88,19 +88,17 @@ def test_each_record_is_shown_once_as_what_it_became(reading: Connection) -> Non
         (EventFilter(order_id=1), ["created", "duplicate", "conflict"]),
         (EventFilter(since=NOW + 5 * MINUTE), ["conflict", "rejected"]),
         (EventFilter(until=NOW + MINUTE), ["created"]),
-        (EventFilter(outcomes=[Outcome.STALE]), ["stale"]),
-        (EventFilter(outcomes=[Outcome.REJECTED, Outcome.UPDATED]), ["updated", "rejected"]),
+        (EventFilter(outcomes=["stale"]), ["stale"]),
+        (EventFilter(outcomes=["rejected", "updated"]), ["updated", "rejected"]),
         (EventFilter(place=("orders", 0, 1)), ["updated"]),
         (EventFilter(place=("orders", 1, 1)), ["conflict"]),
         (EventFilter(place=("orders", 1, 2)), ["rejected"]),
         (EventFilter(place=("others", 0, 1)), []),
         (EventFilter(order_id=1, since=NOW + MINUTE), ["duplicate", "conflict"]),
-        (EventFilter(order_id=1, outcomes=[Outcome.STALE]), []),
+        (EventFilter(order_id=1, outcomes=["stale"]), []),
         (EventFilter(since=NOW + MINUTE, until=NOW + 3 * MINUTE), ["updated", "too_late"]),
         (
-            EventFilter(
-                1, NOW, NOW + 5 * MINUTE, [Outcome.CREATED, Outcome.CONFLICT], ("orders", 0, 0)
-            ),
+            EventFilter(1, NOW, NOW + 5 * MINUTE, ["created", "conflict"], ("orders", 0, 0)),
             ["created"],
         ),
     ],
@@ -204,7 +202,7 @@ def test_the_rows_are_those_of_the_view(reading: Connection) -> None:
     [
         (EventFilter(), ALL),
         (EventFilter(order_id=1), ["created", "duplicate", "conflict"]),
-        (EventFilter(outcomes=[Outcome.CONFLICT, Outcome.STALE]), ["stale", "conflict"]),
+        (EventFilter(outcomes=["conflict", "stale"]), ["stale", "conflict"]),
         (EventFilter(since=NOW + MINUTE, until=NOW + 4 * MINUTE), ["updated", "too_late", "stale"]),
     ],
 )
@@ -230,7 +228,7 @@ def test_rows_of_one_moment_are_not_lost_between_pages(
     assert [history.position(row)[2:] for row in rows] == [(0, 10), (0, 9)]
 
 
-@pytest.mark.parametrize("outcome", [Outcome.TOO_LATE, Outcome.CONFLICT, Outcome.CREATED])
+@pytest.mark.parametrize("outcome", ["too_late", "conflict", "created"])
 def test_the_newest_of_an_outcome_are_found_among_many_others(
     connection: Connection, database_url: str, outcome: Outcome
 ) -> None:

@@ -16,8 +16,8 @@ from records import at, batch, record
 from served import served
 
 from delivery.broker.lag import Behind
-from delivery.domain.event import REASONS, Contract
-from delivery.history.filter import Outcome
+from delivery.domain.event import Contract
+from delivery.domain.vocabulary import REASONS, Outcome
 from delivery.inbox import transaction
 from delivery.postgres.database import Connection
 from delivery.web.lag import Lag, Standing

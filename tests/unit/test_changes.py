@@ -4,9 +4,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from delivery.domain.decide import OUTCOMES
 from delivery.domain.event import OrderCreated
-from delivery.history.filter import Outcome
+from delivery.domain.vocabulary import EVENT_OUTCOMES, Outcome
 from delivery.web.pages.changes import SHAPING, WHY_NOTHING, Change, Step, between, follow, read
 
 
@@ -67,7 +66,7 @@ def test_where_the_event_before_is_not_known_nobody_can_tell_until_the_next() ->
 
 def test_there_is_a_reason_for_each_outcome_that_changes_nothing() -> None:
     assert set(WHY_NOTHING) == set(Outcome) - SHAPING
-    assert set(OUTCOMES) > SHAPING
+    assert set(EVENT_OUTCOMES) > SHAPING
 
 
 def test_a_payload_that_is_no_event_any_more_is_not_read() -> None:

@@ -12,8 +12,8 @@ import deployment
 import pytest
 from deployment import FOLDER
 
-from delivery.domain.event import REASONS
-from delivery.monitoring.metrics import AGES, ALL_OUTCOMES, Metrics
+from delivery.domain.vocabulary import REASONS
+from delivery.monitoring.metrics import AGES, COUNTED, Metrics
 
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "grafana/delivery.json").read_text())
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
@@ -80,7 +80,7 @@ def test_an_expression_is_promql(expression: str) -> None:
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_an_outcome_that_is_asked_for_exists(expression: str) -> None:
     wanted = re.findall(r'outcome(?:=|!=|=~|!~)"([^"]*)"', expression)
-    assert {outcome for text in wanted for outcome in text.split("|")} <= set(ALL_OUTCOMES)
+    assert {outcome for text in wanted for outcome in text.split("|")} <= set(COUNTED)
 
 
 # The dashboard

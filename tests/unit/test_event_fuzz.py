@@ -8,7 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from strategies import Sent, broken_events, events
 
-from delivery.domain.event import REASONS, Contract, OrderCreated, Rejection, decode
+from delivery.domain.event import Contract, OrderCreated, Rejection, decode
+from delivery.domain.vocabulary import REASONS
 
 CONTRACT = Contract()
 

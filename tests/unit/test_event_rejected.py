@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from wire import ABSENT, ORDER, envelope, order
 
-from delivery.domain.event import Contract, Reason, Rejection, decode
+from delivery.domain.event import Contract, Rejection, decode
+from delivery.domain.vocabulary import Reason
 
 CONTRACT = Contract()
 SENT_AT = datetime(2026, 1, 1, 0, 1, 14, 254000, UTC)

@@ -6,8 +6,8 @@ import pytest
 
 from delivery.dead_letters import advice
 from delivery.dead_letters.queries import DeadLetter, LetterStatus
-from delivery.domain.event import REASONS
 from delivery.domain.record import Header, Record
+from delivery.domain.vocabulary import REASONS
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 

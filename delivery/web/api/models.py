@@ -5,9 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from delivery.domain.event import Reason
+from delivery.domain.vocabulary import Outcome, Reason
 from delivery.history import parse
-from delivery.history.filter import Outcome
 
 LAST_ID = 2**63 - 1
 

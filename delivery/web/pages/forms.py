@@ -11,8 +11,9 @@ from typing import Any
 
 from starlette.datastructures import QueryParams
 
+from delivery.domain.vocabulary import OUTCOMES, Outcome
 from delivery.history import parse
-from delivery.history.filter import EventFilter, Outcome, Position
+from delivery.history.filter import EventFilter, Position
 
 _NUMBER = re.compile(r"\d{1,19}", re.ASCII)
 _LAST_ID = 2**63 - 1
@@ -78,10 +79,9 @@ def number(text: str) -> int:
 
 def outcomes(names: Sequence[str]) -> list[Outcome]:
     """Which outcomes are asked for."""
-    try:
-        return [Outcome(name) for name in names]
-    except ValueError:
-        raise ValueError(f"Must be of {', '.join(Outcome)}.") from None
+    if set(names) <= set(OUTCOMES):
+        return [outcome for outcome in OUTCOMES if outcome in names]
+    raise ValueError(f"Must be of {', '.join(OUTCOMES)}.")
 
 
 def position(text: str) -> Position:

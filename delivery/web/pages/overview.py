@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
-from delivery.history.filter import Outcome
+from delivery.domain.vocabulary import OUTCOMES
 from delivery.postgres.database import Connection
 from delivery.web import queries
 from delivery.web.activity import Activity
@@ -49,7 +49,7 @@ def _activity(activity: Activity, span: Span) -> dict[str, Any]:
     begin = now - span.length + span.width  # the step that now belongs to is one of them
     buckets = activity.buckets(begin, now, span.width)
     counted = [(bucket.start, bucket.counts) for bucket in buckets if bucket.counts is not None]
-    sums = {str(name): sum(counts[name] for _, counts in counted) for name in Outcome}
+    sums = {name: sum(counts[name] for _, counts in counted) for name in OUTCOMES}
     throughput = charts.columns([(start, sum(counts.values())) for start, counts in counted])
     deliveries = activity.deliveries()
     return {

@@ -5,10 +5,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
-from delivery.domain.event import REASONS
-from delivery.history.filter import Outcome
+from delivery.domain.vocabulary import OUTCOMES, REASONS, RESOLUTIONS
 from delivery.postgres.database import Connection
-from delivery.postgres.tables import RESOLUTIONS
 from delivery.web import queries
 from delivery.web.pages import changes, error_pages, forms, overview, rendering
 from delivery.web.pages import dead_letter as letters
@@ -85,7 +83,7 @@ def events(request: Request, connection: Reading) -> Response:
         rows=rows[:ON_ONE_PAGE],
         values=asked.given,
         errors=asked.errors,
-        outcomes=list(Outcome),
+        outcomes=OUTCOMES,
         is_filtered=any(asked.given.values()),
         is_older=asked.before is not None,
         older=older,
