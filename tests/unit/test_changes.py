@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from delivery.domain.event import OrderCreated
-from delivery.domain.vocabulary import EVENT_OUTCOMES, Outcome
+from delivery.domain.vocabulary import EVENT_OUTCOMES, OUTCOMES
 from delivery.web.pages.changes import SHAPING, WHY_NOTHING, Change, Step, between, follow, read
 
 
@@ -44,7 +44,7 @@ def test_the_event_time_is_no_change_of_its_own() -> None:
 
 
 def test_other_outcomes_change_nothing_and_are_not_what_the_next_is_compared_with() -> None:
-    others = [(name, event(9, quantity=99)) for name in sorted(set(Outcome) - SHAPING)]
+    others = [(name, event(9, quantity=99)) for name in sorted(set(OUTCOMES) - SHAPING)]
     steps = followed(None, ("created", event(0, quantity=2)), *others,
                      ("updated", event(1, quantity=3)))  # fmt: skip
     assert steps[1:-1] == [()] * len(others)
@@ -65,7 +65,7 @@ def test_where_the_event_before_is_not_known_nobody_can_tell_until_the_next() ->
 
 
 def test_there_is_a_reason_for_each_outcome_that_changes_nothing() -> None:
-    assert set(WHY_NOTHING) == set(Outcome) - SHAPING
+    assert set(WHY_NOTHING) == set(OUTCOMES) - SHAPING
     assert set(EVENT_OUTCOMES) > SHAPING
 
 
