@@ -17,7 +17,7 @@ from served import served
 
 from delivery.broker.lag import Behind
 from delivery.domain.event import Contract
-from delivery.domain.vocabulary import REASONS, Outcome
+from delivery.domain.vocabulary import OUTCOMES, REASONS
 from delivery.inbox import transaction
 from delivery.postgres.database import Connection
 from delivery.web.lag import Lag, Standing
@@ -318,7 +318,7 @@ def test_the_overview_counts_what_came_and_what_is_open(visit: Visit) -> None:
     page = visit("/").text
     assert "Open dead letters 4" in told
     assert "dispatched 1" in told
-    for outcome in Outcome:
+    for outcome in OUTCOMES:
         assert re.search(rf"{outcome.replace('_', ' ')} \d", told)
     assert re.search(r'role="img" aria-label="Records a minute in the last hour: 14 in all', page)
     assert "is not set" in told  # no Kafka, no lag
