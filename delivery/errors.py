@@ -9,6 +9,10 @@ class UnavailableError(Exception):
     """PostgreSQL or Kafka can't be reached or can't do this now. No record is at fault."""
 
 
+class EmbeddedUnavailableError(Exception):
+    """The embedded servers can't be had. The text says what failed and what to do."""
+
+
 class NotMigratedError(Exception):
     """The database's tables are missing or of another revision. The text says what to run."""
 

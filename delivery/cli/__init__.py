@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from delivery import __version__, errors
-from delivery.embedded.unavailable import EmbeddedUnavailableError
 
 DONE, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
 INTERRUPTED = 130  # as a shell reports SIGINT
@@ -22,7 +21,7 @@ _EXIT_CODES: dict[type[Exception], int] = {
     errors.RaceError: NO,
     errors.UnavailableError: UNREACHABLE,
     errors.FencedError: UNREACHABLE,
-    EmbeddedUnavailableError: UNREACHABLE,
+    errors.EmbeddedUnavailableError: UNREACHABLE,
 }
 
 # In the order of `delivery --help`. Each is the name of a module here, and of what it holds.

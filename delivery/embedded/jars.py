@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from delivery.embedded.processes import alone
-from delivery.embedded.unavailable import OWN_SERVERS, EmbeddedUnavailableError, extra, one_line
+from delivery.embedded.unavailable import OWN_SERVERS, extra, one_line
+from delivery.errors import EmbeddedUnavailableError
 
 KAFKA = "4.3.1"
 COORDINATES = (f"org.apache.kafka:kafka_2.13:{KAFKA}", "org.slf4j:slf4j-simple:1.7.36")

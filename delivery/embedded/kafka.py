@@ -16,7 +16,8 @@ from delivery.embedded.jars import kafka_jars
 from delivery.embedded.keeper import Kept, keep
 from delivery.embedded.ports import HOST, free_port, remembered_port, take_port
 from delivery.embedded.processes import alone, await_answer, last_lines, live_pid
-from delivery.embedded.unavailable import EmbeddedUnavailableError, explained, extra
+from delivery.embedded.unavailable import explained, extra
+from delivery.errors import EmbeddedUnavailableError
 
 ONE_NODE = {
     "process.roles": "broker,controller",

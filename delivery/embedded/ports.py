@@ -5,7 +5,7 @@ import socket
 from contextlib import closing
 from pathlib import Path
 
-from delivery.embedded.unavailable import EmbeddedUnavailableError
+from delivery.errors import EmbeddedUnavailableError
 
 HOST = "127.0.0.1"
 

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from delivery.embedded.keeper import Kept
-from delivery.embedded.unavailable import EmbeddedUnavailableError, extra
+from delivery.embedded.unavailable import extra
+from delivery.errors import EmbeddedUnavailableError
 
 START_SECONDS = 60.0
 POLL_SECONDS = 0.05

@@ -1,4 +1,4 @@
-"""The one exception of this package, and what turns other failures into it."""
+"""Turns what fails here into EmbeddedUnavailableError, whose message is one line."""
 
 import subprocess
 import sys
@@ -10,13 +10,11 @@ from types import ModuleType
 
 import psycopg
 
+from delivery.errors import EmbeddedUnavailableError
+
 OWN_SERVERS = (
     "or set DELIVERY_DATABASE_URL and DELIVERY_KAFKA_BOOTSTRAP_SERVERS to servers of your own"
 )
-
-
-class EmbeddedUnavailableError(Exception):
-    """The embedded servers can't be had. The message is one line: what failed, what to do."""
 
 
 def extra(module: str) -> ModuleType:

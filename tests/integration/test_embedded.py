@@ -17,9 +17,10 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 
 import delivery
-from delivery.embedded import EmbeddedUnavailableError, kafka, postgres, servers
+from delivery.embedded import kafka, postgres, servers
 from delivery.embedded.jars import kafka_jars
 from delivery.embedded.processes import pids_in
+from delivery.errors import EmbeddedUnavailableError
 
 CHECKOUT = Path(delivery.__file__).parents[1]
 TOPIC = "orders"
