@@ -6,38 +6,38 @@ from pydantic import SecretStr
 
 from delivery.broker import membership, offsets
 from delivery.broker.consumer import Consumer
-from delivery.monitoring.meter import Meter, Silent
+from delivery.monitoring.recorder import NoOpRecorder, Recorder
 from delivery.settings import MonitoringSettings
 
 
-def watched(settings: MonitoringSettings, url: SecretStr, member: Consumer) -> Meter:
-    """The meter of a worker, and the endpoints where they are wanted.
+def start(settings: MonitoringSettings, url: SecretStr, consumer: Consumer) -> Recorder:
+    """The recorder of a worker. Where a port is set, the endpoints answer from now on.
 
     Raises SettingsError where the port can't be had.
     """
     if settings.metrics_port is None:
-        return Silent()
-    return _shown(settings.metrics_host, settings.metrics_port, url, member)
+        return NoOpRecorder()
+    return _served(settings.metrics_host, settings.metrics_port, url, consumer)
 
 
-def _shown(host: str, port: int, url: SecretStr, member: Consumer) -> Meter:
-    # Imported here, for a worker without endpoints to start without what they need.
+def _served(host: str, port: int, url: SecretStr, consumer: Consumer) -> Recorder:
+    # Imported here: a worker without endpoints starts without what they need.
     from prometheus_client import make_wsgi_app
 
     from delivery.monitoring import endpoints, health
     from delivery.monitoring.metrics import Metrics
-    from delivery.monitoring.questions import Question
+    from delivery.monitoring.single_flight import SingleFlight
 
-    metrics = Metrics(partial(offsets.lags, member))
-    schema = Question(partial(health.require_schema, url))
-    unresolved = Question(partial(health.unresolved_letters, url))
-    letters = health.DeadLetters(unresolved, metrics.dead_letters)
+    metrics = Metrics(partial(offsets.lags, consumer))
+    schema = SingleFlight(partial(health.require_schema, url))
+    unresolved = SingleFlight(partial(health.unresolved_letters, url))
+    letters = health.UnresolvedLetters(unresolved, metrics.dead_letters)
     app = endpoints.application(
         {
             "/metrics": endpoints.after(letters.refresh, make_wsgi_app(metrics.registry)),
-            "/healthz": endpoints.checked(lambda: health.health(metrics.last_turn)),
+            "/healthz": endpoints.checked(lambda: health.health(metrics.last_heartbeat)),
             "/readyz": endpoints.checked(
-                lambda: health.readiness(membership.why_absent(member), schema)
+                lambda: health.readiness(membership.why_absent(consumer), schema)
             ),
         }
     )

@@ -9,7 +9,7 @@ from typing import TypeVar
 from pydantic import SecretStr
 
 from delivery.errors import ForbiddenError, NotMigratedError
-from delivery.monitoring.questions import Question
+from delivery.monitoring.single_flight import SingleFlight
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 from delivery.postgres.sqlstate import first_line, translated_errors
@@ -29,20 +29,20 @@ Answer = TypeVar("Answer")
 _UNRESOLVED = "SELECT reason, count(*) FROM dead_letters WHERE resolved_at IS NULL GROUP BY reason"
 
 
-def health(last_turn: float) -> Checks:
-    """Whether the loop moves. `last_turn` is the monotonic time of its last sign of life."""
-    silent = time.monotonic() - last_turn
+def health(last_heartbeat: float) -> Checks:
+    """Whether the loop moves. `last_heartbeat` is the monotonic time of its last sign of life."""
+    silent = time.monotonic() - last_heartbeat
     return {"loop": f"it has not turned for {silent:.0f} s" if silent > STUCK_AFTER else None}
 
 
-def readiness(absent: Why, schema: Question[None]) -> Checks:
+def readiness(absent: Why, schema: SingleFlight[None]) -> Checks:
     """Whether the group is joined, the database answers and its schema is the one we need.
 
     It is told within `ANSWER_WITHIN` seconds, also where the database does not answer.
     """
     checks = {"group": absent, "database": None, "schema": None}
     try:
-        schema.answer(ANSWER_WITHIN)
+        schema.result(ANSWER_WITHIN)
     except (NotMigratedError, ForbiddenError) as error:
         checks["schema"] = first_line(error)
     except Exception as error:
@@ -51,14 +51,14 @@ def readiness(absent: Why, schema: Question[None]) -> Checks:
 
 
 @dataclass
-class DeadLetters:
+class UnresolvedLetters:
     """Has the unresolved dead letters shown, by reason.
 
     They are read when somebody asks for the metrics: the worker's loop has better to do. While the
     database does not answer, the last numbers stay: nobody can resolve a dead letter then.
     """
 
-    unresolved: Question[dict[str, int]]
+    unresolved: SingleFlight[dict[str, int]]
     show: Callable[[dict[str, int]], None]
     _due: float = 0.0
 
@@ -68,7 +68,7 @@ class DeadLetters:
             return
         self._due = time.monotonic() + LETTERS_EVERY
         with suppress(Exception):  # /readyz says it
-            self.show(self.unresolved.answer(ANSWER_WITHIN))
+            self.show(self.unresolved.result(ANSWER_WITHIN))
 
 
 def require_schema(url: SecretStr) -> None:

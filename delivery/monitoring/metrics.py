@@ -42,14 +42,14 @@ _partition = itemgetter(slice(2))  # a record's topic and partition
 
 @dataclass
 class Metrics:
-    """The meter of a worker that Prometheus watches. The worker's thread alone calls its methods.
+    """The recorder of a worker that Prometheus watches. Only the worker's thread calls its methods.
 
-    `lags` tells how far behind the worker's partitions are, without a request.
+    `lags` returns how many records each partition is behind, without a request.
     """
 
     lags: Callable[[], Lags]
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    last_turn: float = field(default_factory=time.monotonic)  # or another sign of life
+    last_heartbeat: float = field(default_factory=time.monotonic)  # or poll
     _polled: float = field(default_factory=time.monotonic)  # when the last poll returned
     _lag_due: float = 0.0
     _lagging: frozenset[Partition] = frozenset()
@@ -106,21 +106,21 @@ class Metrics:
             ["reason"],
         )
         turned = gauge("delivery_last_loop_timestamp_seconds", "When the loop last turned.")
-        turned.set_function(lambda: time.time() - (time.monotonic() - self.last_turn))
+        turned.set_function(lambda: time.time() - (time.monotonic() - self.last_heartbeat))
         gauge("delivery_build_info", "Which version this is.", ["version"]).labels(__version__).set(
             1
         )
 
-    def turn(self) -> None:
+    def polled(self) -> None:
         """Notes the time; about once a second also how far behind the partitions are."""
-        self.last_turn = self._polled = time.monotonic()
+        self.last_heartbeat = self._polled = time.monotonic()
         if self._polled >= self._lag_due:
             self._lag_due = self._polled + LAG_EVERY
             self._show(self.lags())
 
-    def alive(self) -> None:
+    def heartbeat(self) -> None:
         """Notes the time."""
-        self.last_turn = time.monotonic()
+        self.last_heartbeat = time.monotonic()
 
     def batch(self, batch: Sequence[Record], tally: Tally) -> None:
         """Counts the records by outcome, and observes their number, duration and age."""
@@ -135,7 +135,7 @@ class Metrics:
 
     def race(self) -> None:
         """Counts it."""
-        self.alive()
+        self.heartbeat()
         self._races.inc()
 
     def retry(self) -> None:

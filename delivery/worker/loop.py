@@ -22,7 +22,7 @@ from delivery.inbox import transaction
 from delivery.inbox.rejection_limit import Flood
 from delivery.inbox.transaction import Arrival, Tally
 from delivery.log import places
-from delivery.monitoring.meter import Meter, Silent
+from delivery.monitoring.recorder import NoOpRecorder, Recorder
 from delivery.postgres import partitions
 from delivery.postgres.database import Session
 from delivery.worker.prefetch import Prefetch
@@ -44,7 +44,7 @@ class Worker:
     database: Session
     contract: Contract
     flood: Flood
-    meter: Meter = field(default_factory=Silent)
+    recorder: Recorder = field(default_factory=NoOpRecorder)
     totals: Tally = field(default_factory=Counter)  # how many records had which outcome
     committing: consumer.Commit | None = None  # the offsets' last commit
     failures: int = 0  # of the database, since a batch was last processed
@@ -64,7 +64,7 @@ class Worker:
             ahead.polled or not (end and offsets.reached(self.kafka, end))
         ):
             arrivals = ahead.take()
-            self.meter.turn()
+            self.recorder.polled()
             self._keep_watch()
             if arrivals:
                 self._process(arrivals, ahead, stop)
@@ -77,7 +77,9 @@ class Worker:
             connection = self.database.connection()
             self.partitions_due = partitions.ensure(connection, self.partitions_due)
             meanwhile = partial(self._meanwhile, ahead)
-            tally = transaction.settle(connection, arrivals, self.flood, self.meter.race, meanwhile)
+            tally = transaction.settle(
+                connection, arrivals, self.flood, self.recorder.race, meanwhile
+            )
         except UnavailableError as error:
             consumer.rewind(self.kafka, [*batch, *ahead.polled])
             ahead.forget()
@@ -89,7 +91,7 @@ class Worker:
             log.critical("stopping: nothing of this batch is written", at=places(batch))
             raise
         else:
-            self.meter.batch(batch, tally)
+            self.recorder.batch(batch, tally)
             consumer.wait_for(self.committing)  # kafka-python fails what is more than five at once
             self.committing = consumer.commit(self.kafka, batch)
             self.totals += tally
@@ -97,19 +99,19 @@ class Worker:
             self._tell(batch, tally)
 
     def _meanwhile(self, ahead: Prefetch) -> None:
-        self.meter.alive()
+        self.recorder.heartbeat()
         ahead.advance()
 
     def _sit_out(self, error: UnavailableError, stop: Stop) -> None:
         """Waits before the next try, as a living member of the group: longer after each failure."""
         delay = min(FIRST_DELAY * 2**self.failures, LONGEST_DELAY)
         self.failures += 1
-        self.meter.retry()
+        self.recorder.retry()
         log.warning("database unavailable, trying again", seconds=delay, error=str(error))
         deadline = time.monotonic() + delay
         while not stop.requested and (left := deadline - time.monotonic()) > 0:
             consumer.idle(self.kafka, min(left, consumer.POLL_TIMEOUT))
-            self.meter.turn()
+            self.recorder.polled()
 
     def _tell(self, batch: list[Record], tally: Tally) -> None:
         """Each batch at debug; the first record that was rejected since the totals were told."""
@@ -129,7 +131,7 @@ class Worker:
         """Says what nobody would notice: records deleted unread, and once a minute the totals."""
         self.assigned, lost = offsets.lost_to_retention(self.kafka, self.assigned)
         self.totals["lost_to_retention"] += lost
-        self.meter.lost(lost)
+        self.recorder.lost(lost)
         if time.monotonic() > self.totals_due:
             log.info("totals", lag=sum(offsets.lags(self.kafka).values()), **self.totals)
             self.totals_due += TOTALS_EVERY

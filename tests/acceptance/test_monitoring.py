@@ -35,17 +35,18 @@ RETRIES = "delivery_database_retries_total"
 RACED = """
 import os, sys
 import psycopg
-from delivery import cli, rows
+from delivery import cli
+from delivery.inbox import statements
 
-write = rows.write
+write = statements.write
 
 def write_second(*arguments):
-    rows.write = write
+    statements.write = write
     with psycopg.connect(os.environ["DELIVERY_DATABASE_URL"]) as connection:
         connection.execute("INSERT INTO deliveries (order_id, event_time) VALUES (1, '2020-01-01')")
     return write(*arguments)
 
-rows.write = write_second
+statements.write = write_second
 sys.argv[1:] = ["worker"]
 sys.exit(cli.run())
 """

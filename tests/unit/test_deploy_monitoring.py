@@ -36,7 +36,7 @@ ITS_OWN = {"up"}
 def exported() -> dict[str, set[str]]:
     """The names of the series that a worker exports, by the metric that they belong to."""
     metrics = Metrics(lambda: {("OrderCreateEvent", 0): 1})
-    metrics.turn()
+    metrics.polled()
     metrics.dead_letters({})
     return {
         metric.name: {sample.name for sample in metric.samples}

@@ -14,7 +14,7 @@ from delivery.domain.record import Record
 from delivery.errors import NotMigratedError, SettingsError, UnavailableError
 from delivery.monitoring import endpoints, health
 from delivery.monitoring.metrics import Lags, Metrics
-from delivery.monitoring.questions import Question
+from delivery.monitoring.single_flight import SingleFlight
 
 # They are settled: dashboards and alerts name them.
 NAMES = {
@@ -114,13 +114,13 @@ def test_a_partition_that_was_taken_away_is_shown_no_more(
     monkeypatch.setattr(time, "monotonic", lambda: now)
     lags: Lags = {("orders", 0): 5, ("orders", 1): 6}
     metrics = Metrics(lambda: lags)
-    metrics.turn()
+    metrics.polled()
     assert value(metrics, "delivery_lag_records", topic="orders", partition="1") == 6
     lags = {("orders", 0): 7}
-    metrics.turn()  # not yet: it is looked at once a second
+    metrics.polled()  # not yet: it is looked at once a second
     assert value(metrics, "delivery_lag_records", topic="orders", partition="0") == 5
     now += 1
-    metrics.turn()
+    metrics.polled()
     assert value(metrics, "delivery_lag_records", topic="orders", partition="0") == 7
     assert value(metrics, "delivery_lag_records", topic="orders", partition="1") is None
 
@@ -138,8 +138,8 @@ def test_every_reason_of_a_dead_letter_is_shown_once_they_were_read(metrics: Met
 def test_a_turn_and_whatever_a_batch_does_are_signs_of_life(
     metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for sign in (metrics.turn, metrics.alive, metrics.race):
-        metrics.last_turn = time.monotonic() - 100
+    for sign in (metrics.polled, metrics.heartbeat, metrics.race):
+        metrics.last_heartbeat = time.monotonic() - 100
         shown = value(metrics, "delivery_last_loop_timestamp_seconds")
         assert shown == pytest.approx(time.time() - 100, abs=1)
         sign()
@@ -156,14 +156,14 @@ def test_a_loop_is_stuck_when_it_has_not_turned_for_25_seconds(silent: float, gr
     assert why == (None if green else f"it has not turned for {silent} s")
 
 
-def failing(error: Exception) -> Question[None]:
+def failing(error: Exception) -> SingleFlight[None]:
     def fail() -> None:
         raise error
 
-    return Question(fail)
+    return SingleFlight(fail)
 
 
-READY: Question[None] = Question(lambda: None)
+READY: SingleFlight[None] = SingleFlight(lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -185,14 +185,14 @@ READY: Question[None] = Question(lambda: None)
     ids=["ready", "no group", "no schema", "nothing"],
 )
 def test_readiness_tells_each_check_that_is_red(
-    absent: str | None, schema: Question[None], red: dict[str, str]
+    absent: str | None, schema: SingleFlight[None], red: dict[str, str]
 ) -> None:
     checks = health.readiness(absent, schema)
     assert list(checks) == ["group", "database", "schema"]
     assert {name: why for name, why in checks.items() if why} == red
 
 
-def test_a_question_without_an_answer_is_given_up_and_never_asked_twice() -> None:
+def test_a_call_without_a_result_is_given_up_and_never_made_twice_at_once() -> None:
     asked, release = [], threading.Event()
 
     def ask() -> int:
@@ -200,15 +200,15 @@ def test_a_question_without_an_answer_is_given_up_and_never_asked_twice() -> Non
         release.wait(30)
         return 7
 
-    question = Question(ask)
+    flight = SingleFlight(ask)
     for _ in range(3):
         with pytest.raises(UnavailableError, match=r"no answer within 0\.01 s"):
-            question.answer(0.01)
+            flight.result(0.01)
     assert len(asked) == 1
     release.set()
-    assert question.answer(30) == 7
+    assert flight.result(30) == 7
     asked[0].join(30)
-    assert question.answer(30) == 7
+    assert flight.result(30) == 7
     assert len(asked) == 2
 
 
@@ -225,7 +225,7 @@ def test_dead_letters_are_read_every_15_seconds_and_kept_while_the_database_is_a
         return answer
 
     monkeypatch.setattr(health.time, "monotonic", lambda: now)
-    letters = health.DeadLetters(Question(ask), shown.append)
+    letters = health.UnresolvedLetters(SingleFlight(ask), shown.append)
     for after, expected in [(0, [1]), (14, [1]), (1, [1]), (14, [1]), (1, [1, 2])]:
         now += after
         letters.refresh()

@@ -1,0 +1,51 @@
+"""What a worker reports to whoever watches it. The loop calls it and does not know who listens."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from delivery.domain.record import Record
+from delivery.inbox.transaction import Tally
+
+
+class Recorder(Protocol):
+    """Records the figures of one worker. No method fails, waits or asks a server."""
+
+    def polled(self) -> None:
+        """A poll has returned, with records or without."""
+
+    def heartbeat(self) -> None:
+        """The batch in hand makes progress. One that is halved again and again takes long."""
+
+    def batch(self, batch: Sequence[Record], tally: Tally) -> None:
+        """The database has committed the last poll's records."""
+
+    def race(self) -> None:
+        """Another transaction wrote to the same orders; the batch is decided again."""
+
+    def retry(self) -> None:
+        """The database is unavailable; the batch is put back."""
+
+    def lost(self, records: int) -> None:
+        """Retention deleted so many records before they were read."""
+
+
+class NoOpRecorder:
+    """The recorder of a worker that nobody watches."""
+
+    def polled(self) -> None:
+        pass
+
+    def heartbeat(self) -> None:
+        pass
+
+    def batch(self, batch: Sequence[Record], tally: Tally) -> None:
+        pass
+
+    def race(self) -> None:
+        pass
+
+    def retry(self) -> None:
+        pass
+
+    def lost(self, records: int) -> None:
+        pass
