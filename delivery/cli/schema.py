@@ -4,7 +4,7 @@ import json
 
 import typer
 
-from delivery.domain import event
+from delivery.domain.schema import json_schema
 
 
 def schema() -> None:
@@ -16,4 +16,4 @@ def schema() -> None:
     Example:
       delivery schema > order-create-event.schema.json
     """
-    typer.echo(json.dumps(event.json_schema(), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from strategies import Sent, events
 from wire import ABSENT, envelope, order
 
-from delivery.domain.event import Contract, OrderCreated, Rejection, decode, json_schema
+from delivery.domain.event import Contract, OrderCreated, Rejection, decode
+from delivery.domain.schema import json_schema
 
 SCHEMA = json_schema()
 TYPES = {"object": dict, "array": list, "string": str, "integer": int, "null": type(None)}
