@@ -32,6 +32,7 @@ from benchmarks.sizes import Sizes
 from benchmarks.stage import Stage
 from delivery import history
 from delivery.history import EventFilter
+from delivery.postgres import database
 
 # Share of the memory, as PostgreSQL's manual advises. With its default of 128 MB nearly each record
 # with a random id reads pages that were evicted, and has others written.
@@ -156,7 +157,7 @@ def _lookups(stage: Stage, sizes: Sizes, url: str, ids: str, rows: int) -> dict[
 
 
 def _asked(url: str, questions: list[EventFilter]) -> list[float]:
-    with history.reading(SecretStr(url)) as connection:
+    with database.snapshot(SecretStr(url), "delivery history") as connection:
         list(history.events(connection, questions[0], WINDOW_ROWS))  # warm
         return [
             _milliseconds(lambda: list(history.events(connection, wanted, WINDOW_ROWS)))  # noqa: B023

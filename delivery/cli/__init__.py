@@ -3,12 +3,11 @@
 import logging
 import os
 import sys
-from importlib import import_module
-from typing import Annotated
 
 import typer
 
-from delivery import __version__, errors
+from delivery import errors
+from delivery.cli.commands import command_line
 
 DONE, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
 INTERRUPTED = 130  # as a shell reports SIGINT
@@ -24,21 +23,6 @@ _EXIT_CODES: dict[type[Exception], int] = {
     errors.EmbeddedUnavailableError: UNREACHABLE,
 }
 
-# In the order of `delivery --help`. Each is the name of a module here, and of what it holds.
-COMMANDS = (
-    "worker",
-    "history",
-    "dead-letters",
-    "stats",
-    "verify",
-    "serve",
-    "migrate",
-    "publish",
-    "schema",
-    "dev",
-    "quickstart",
-)
-
 
 def main() -> None:
     """The entry point: every error is one line on stderr and a documented exit code."""
@@ -49,8 +33,7 @@ def main() -> None:
 def run() -> int:
     """Runs the command of `sys.argv` and returns its exit code."""
     try:
-        app = _app(sys.argv[1] if len(sys.argv) > 1 else "")
-        return int(app(standalone_mode=False, prog_name="delivery") or DONE)
+        return int(command_line(standalone_mode=False, prog_name="delivery") or DONE)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "delivery"
@@ -74,45 +57,6 @@ def run() -> int:
             "(DELIVERY_TRACEBACK=1 shows where)",
             NO,
         )
-
-
-def _app(asked: str) -> typer.Typer:
-    """The command line. Only the command that is asked for is imported: a worker starts faster."""
-    app = typer.Typer(
-        help="Turns each OrderCreateEvent from Kafka into exactly one delivery, and keeps a log "
-        "of every record.",
-        epilog="Exit codes: 0 done, 1 the answer is no, 2 usage or settings, 3 a service can't be "
-        "reached. Results go to stdout, everything else to stderr.",
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-    )
-    app.callback()(_options)
-    for name in [asked] if asked in COMMANDS else COMMANDS:
-        attribute = name.replace("-", "_")
-        command = getattr(import_module(f"delivery.cli.{attribute}"), attribute)
-        if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name)
-        else:
-            app.command(name)(command)
-    return app
-
-
-def _tell_version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"delivery {__version__}")
-        raise typer.Exit
-
-
-def _options(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_tell_version, is_eager=True, help="Show the version and exit."
-        ),
-    ] = False,
-) -> None:
-    """Makes typer expect a command's name, also where only one command is imported."""
 
 
 def _complain(message: str, code: int) -> int:

@@ -21,8 +21,9 @@ TABLE_LIMIT = 100
 RIGHT = timedelta(seconds=45)  # so long a transaction may last; replaying a portion takes far less
 
 dead_letters = typer.Typer(
-    help="Look at records that could not be processed, replay them, discard them.",
+    help="Look at rejected records, replay them, or discard them.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 Ids = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=2**63 - 1)]

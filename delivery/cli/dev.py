@@ -26,7 +26,7 @@ def dev(
         ),
     ] = None,
 ) -> None:
-    """Run a PostgreSQL and a Kafka of our own in the foreground, until Ctrl-C.
+    """Run a PostgreSQL and a Kafka until Ctrl-C.
 
     Prints the settings that the other commands need. The database is migrated,
     the data is kept for the next time. Needs the extra delivery[embedded], but

@@ -12,6 +12,7 @@ from delivery.cli import output
 from delivery.domain.record import Place
 from delivery.domain.vocabulary import OUTCOMES, Outcome
 from delivery.history import EventFilter, parse
+from delivery.postgres import database
 from delivery.postgres.database import Connection
 
 # A payload may hold personal data, so that a table does not show it.
@@ -115,7 +116,8 @@ def history(
         cast("list[Outcome]", outcome or []),
         record.place if record else None,
     )
-    with log.reading(settings.load(settings.DatabaseSettings).database_url) as connection:
+    url = settings.load(settings.DatabaseSettings).database_url
+    with database.snapshot(url, "delivery history") as connection:
         if form == "table":
             count = _table(connection, wanted, limit or TABLE_LIMIT)
         elif form == "json":

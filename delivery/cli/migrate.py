@@ -18,7 +18,7 @@ def migrate(
         typer.Option(metavar="ROLE", help="Give this role the right to look at everything."),
     ] = None,
 ) -> None:
-    """Bring the database's schema to the revision that this version needs.
+    """Bring the database's schema to this version's revision.
 
     Safe to run at every deployment: it does nothing where nothing is to be
     done, and two that run at once take turns. Run it as the owner of the

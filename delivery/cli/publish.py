@@ -37,11 +37,12 @@ def publish(
         ),
     ] = False,
 ) -> None:
-    """Publish each line of a file as one record, as it is, to DELIVERY_KAFKA_TOPIC.
+    """Publish each line of a file as one record.
 
-    The bytes are not looked at, so that broken records can be published too.
-    Blank lines are skipped. Records have no key, as the order service sends
-    them: the events of one order then lie in several partitions.
+    The topic is DELIVERY_KAFKA_TOPIC. The bytes are not looked at, so that
+    broken records can be published too. Blank lines are skipped. Records have
+    no key, as the order service sends them: the events of one order then lie in
+    several partitions.
 
     A line that is larger than the topic takes is left out and named, and the
     exit code is 1. When Kafka goes away, the exit code is 3: publish the file

@@ -31,11 +31,11 @@ Next:
 
 
 def quickstart() -> None:
-    """See real order events become deliveries, from an empty machine, in about a minute.
+    """See order events become deliveries, from an empty machine.
 
-    Starts a PostgreSQL and a Kafka of its own in a temporary folder, publishes a few orders with
-    duplicates, late, newer and broken events, runs the worker, and shows what became of them.
-    Leaves nothing behind.
+    It takes about a minute. Starts a PostgreSQL and a Kafka of its own in a temporary folder,
+    publishes a few orders with duplicates, late, newer and broken events, runs the worker, and
+    shows what became of them. Leaves nothing behind.
     """
     _say("starting PostgreSQL and Kafka in a temporary folder (the first time they are downloaded)")
     with (

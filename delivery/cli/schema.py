@@ -8,9 +8,10 @@ from delivery.domain.schema import json_schema
 
 
 def schema() -> None:
-    """Print the contract of a record's value as JSON Schema. Needs no setting and no server.
+    """Print the contract of a record's value as JSON Schema.
 
-    Fields that it does not name are allowed, and kept in the log.
+    It needs no setting and no server. Fields that it does not name are allowed,
+    and kept in the log.
 
     \b
     Example:

@@ -46,12 +46,12 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Serve the history as web pages and as an HTTP API, until SIGTERM or SIGINT.
+    """Serve the history as web pages and as an HTTP API.
 
-    It only reads, and can run beside any number of workers. There is no login:
-    whoever reaches the address sees everything, so that it is this machine
-    alone unless you say otherwise. Personal data is masked unless
-    DELIVERY_WEB_SHOW_PERSONAL_DATA is true.
+    It runs until SIGTERM or SIGINT. It only reads, and can run beside any
+    number of workers. There is no login: whoever reaches the address sees
+    everything, so that it is this machine alone unless you say otherwise.
+    Personal data is masked unless DELIVERY_WEB_SHOW_PERSONAL_DATA is true.
 
     DELIVERY_WEB_DATABASE_URL is the database to read, as a role that may only
     read (see `delivery migrate --reader-role`); DELIVERY_DATABASE_URL if it is

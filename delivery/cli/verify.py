@@ -10,12 +10,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from delivery import history, settings
+from delivery import settings
 from delivery import verify as check
 from delivery.broker import topic
 from delivery.cli import output
 from delivery.domain.event import Contract
 from delivery.errors import UnavailableError
+from delivery.postgres import database
 from delivery.settings import KafkaSettings
 from delivery.verify import Finding, Progress
 
@@ -32,7 +33,7 @@ def verify(
         typer.Option("--database-only", help="Leave Kafka alone, also where its settings are set."),
     ] = False,
 ) -> None:
-    """Prove the database against the guarantee, and against the topic.
+    """Prove the database against the guarantee and the topic.
 
     Reads everything at one moment and changes nothing, also beside workers that
     run. Each finding is a line on stdout that begins with its kind:
@@ -77,7 +78,7 @@ def verify(
     with _topic(database_only) as there:
         committed = there.committed() if there else {}  # before the database's moment
         records = there.records if there else _no_records
-        with history.reading(url) as connection:
+        with database.snapshot(url, "delivery verify") as connection:
             found = check.findings(connection, contract, committed, records, progress)
             count = _written(_shown(found, progress), form)
         _tell(progress, count)

@@ -5,14 +5,10 @@ by BRIN. Which rows, and how they are found, is said in `log_queries`.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
-
-from pydantic import SecretStr
 
 from delivery.history import sql
 from delivery.history.filter import COLUMNS, ORDER, EventFilter, Position
-from delivery.postgres import database
 from delivery.postgres.database import Connection
 
 __all__ = ["COLUMNS", "ORDER", "EventFilter", "Position"]
@@ -23,19 +19,6 @@ PAGE_COLUMNS = (*COLUMNS, "payload_bytes")
 PAGE_BYTES = 4_000_000  # of payloads on one page
 
 STREAMED_ROWS = 1000  # as many are in memory at once, whatever the size of the log
-
-
-@contextmanager
-def reading(url: SecretStr) -> Iterator[Connection]:
-    """A connection that sees one moment of the log, changes nothing and gives times in UTC.
-
-    Raises UnavailableError, or NotMigratedError where the schema is not this version's.
-    """
-    with database.connect(url, "delivery history") as connection:
-        database.require_migrated(connection)
-        with database.transaction(connection):
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            yield connection
 
 
 def events(

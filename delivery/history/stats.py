@@ -69,7 +69,7 @@ def deliveries(connection: Connection) -> dict[str, int]:
 
 
 def count(connection: Connection) -> Stats:
-    """Counts in the caller's transaction, which has to see one moment: see `history.reading`.
+    """Counts in the caller's transaction, which has to see one moment: see `database.snapshot`.
 
     It reads the whole log, for no index counts: about half a second for each million rows.
     """

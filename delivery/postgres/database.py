@@ -64,6 +64,19 @@ def transaction(connection: Connection) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def snapshot(url: SecretStr, application: str) -> Iterator[Connection]:
+    """A connection that sees the database as it is at one time, and changes nothing.
+
+    Raises UnavailableError, or NotMigratedError where the schema is not this version's.
+    """
+    with connect(url, application) as connection:
+        require_migrated(connection)
+        with transaction(connection):
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield connection
+
+
 def require_migrated(connection: Connection) -> None:
     """Raises NotMigratedError unless the schema is the one this code was written for."""
     with translated_errors():

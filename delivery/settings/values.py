@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -26,6 +24,10 @@ def _postgresql_url(value: SecretStr) -> SecretStr:
     scheme, separator, rest = value.get_secret_value().partition("://")
     if not separator or scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
         raise ValueError("must look like postgresql://user:password@host:5432/database")
+    # Imported here: without a database's URL a command starts 0.1 s faster.
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
     url = f"postgresql://{rest}"
     try:
         conninfo_to_dict(url)

@@ -14,6 +14,7 @@ from delivery import history
 from delivery.domain.vocabulary import EVENT_OUTCOMES, OUTCOMES, Outcome
 from delivery.errors import NotMigratedError, UnavailableError
 from delivery.history import EventFilter, Position, sql
+from delivery.postgres import database
 from delivery.postgres.database import Connection
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -60,7 +61,7 @@ def log(connection: Connection) -> Connection:
 @pytest.fixture
 def reading(database_url: str) -> Iterator[Connection]:
     """Begun only when the rows are there: it sees one moment."""
-    with history.reading(SecretStr(database_url)) as connection:
+    with database.snapshot(SecretStr(database_url), "test") as connection:
         yield connection
 
 
@@ -124,7 +125,7 @@ def test_rows_of_one_moment_are_in_the_order_of_their_places(
     for order_id, (partition, offset) in enumerate(places, 1):
         connection.execute(PROCESSED, (order_id, NOW, "created", "{}", partition, offset, NOW))
     columns = ["record_partition", "record_offset"]
-    with history.reading(SecretStr(database_url)) as reading:
+    with database.snapshot(SecretStr(database_url), "test") as reading:
         assert list(history.events(reading, EventFilter(), None, columns)) == sorted(places)
         assert list(history.events(reading, EventFilter(), 2, columns)) == [(1, 6), (1, 7)]
 
@@ -145,7 +146,7 @@ def test_a_limit_finds_the_newest_however_old_they_are(
     for number in range(1, 4):
         moment = at + number * timedelta(milliseconds=1)
         connection.execute(PROCESSED, (number, NOW, "created", "{}", 0, number, moment))
-    with history.reading(SecretStr(database_url)) as reading:
+    with database.snapshot(SecretStr(database_url), "test") as reading:
         newest = history.events(reading, EventFilter(), 2, ["record_offset"])
         assert list(newest) == [(2,), (3,)]
 
@@ -182,7 +183,7 @@ def test_times_at_the_end_of_the_calendar_are_read_whatever_the_servers_time_zon
     connection.execute(PROCESSED, (1, first, "created", "{}", 0, 0, NOW))
     connection.execute("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = %L', "
                        "current_database(), 'America/New_York'); END $$")  # fmt: skip
-    with history.reading(SecretStr(database_url)) as reading:
+    with database.snapshot(SecretStr(database_url), "test") as reading:
         assert list(history.events(reading, EventFilter(), None, ["event_time"])) == [(first,)]
 
 
@@ -222,7 +223,7 @@ def test_rows_of_one_moment_are_not_lost_between_pages(
     places = [(1, 7), (0, 10), (0, 9), (1, 6)]
     for order_id, (partition, offset) in enumerate(places, 1):
         connection.execute(PROCESSED, (order_id, NOW, "created", "{}", partition, offset, NOW))
-    with history.reading(SecretStr(database_url)) as reading:
+    with database.snapshot(SecretStr(database_url), "test") as reading:
         before = Position(NOW, "orders", 1, 6)
         rows = history.page(reading, EventFilter(), 9, before)
     assert [history.position(row)[2:] for row in rows] == [(0, 10), (0, 9)]
@@ -234,7 +235,7 @@ def test_the_newest_of_an_outcome_are_found_among_many_others(
 ) -> None:
     fill_all_three(connection, 20_000)
     query, values = sql.newest_first(EventFilter(outcomes=[outcome]), 9, None, ["order_id"])
-    with history.reading(SecretStr(database_url)) as reading:
+    with database.snapshot(SecretStr(database_url), "test") as reading:
         explained = reading.execute(b"EXPLAIN (ANALYZE, FORMAT json) " + query, values)
         ((plan,),) = explained
     assert rows_read(plan[0]["Plan"]) < 100
@@ -283,7 +284,7 @@ def test_each_log_is_searched_by_index(
     connection: Connection, database_url: str, wanted: EventFilter, indexes: list[str]
 ) -> None:
     fill_all_three(connection, 20_000)
-    with history.reading(SecretStr(database_url)) as reading:
+    with database.snapshot(SecretStr(database_url), "test") as reading:
         reading.execute("SET LOCAL enable_seqscan = off")
         query, values = sql.newest_first(wanted, 100, None, ["order_id"])
         plan = "\n".join(row[0] for row in reading.execute(b"EXPLAIN " + query, values))
@@ -310,7 +311,8 @@ READ_ALL = """
 import resource, sys
 from pydantic import SecretStr
 from delivery import history
-with history.reading(SecretStr(sys.argv[1])) as connection:
+from delivery.postgres import database
+with database.snapshot(SecretStr(sys.argv[1]), "test") as connection:
     rows = sum(1 for _ in history.events(connection, history.EventFilter()))
 print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
@@ -338,7 +340,7 @@ def test_few_rows_and_many_are_the_newest_of_all(
     """Only many are streamed."""
     number = 2 * history.STREAMED_ROWS
     connection.execute(MANY, {"now": NOW, "rows": number})
-    with history.reading(SecretStr(database_url)) as reading:
+    with database.snapshot(SecretStr(database_url), "test") as reading:
         newest = history.events(reading, EventFilter(), limit, ["record_offset"])
         assert [offset for (offset,) in newest] == list(range(number - limit + 1, number + 1))
 
@@ -346,7 +348,7 @@ def test_few_rows_and_many_are_the_newest_of_all(
 def test_a_schema_that_is_not_there_is_told(empty_database_url: str) -> None:
     with (
         pytest.raises(NotMigratedError, match="delivery migrate"),
-        history.reading(SecretStr(empty_database_url)),
+        database.snapshot(SecretStr(empty_database_url), "test"),
     ):
         pass
 
@@ -354,7 +356,7 @@ def test_a_schema_that_is_not_there_is_told(empty_database_url: str) -> None:
 def test_a_server_that_is_not_there_is_told() -> None:
     with (
         pytest.raises(UnavailableError, match="can't be reached"),
-        history.reading(SecretStr("postgresql://nobody@127.0.0.1:1/none")),
+        database.snapshot(SecretStr("postgresql://nobody@127.0.0.1:1/none"), "test"),
     ):
         pass
 
@@ -365,7 +367,7 @@ def test_a_connection_that_breaks_while_rows_are_read_is_told(
     connection.execute(MANY, {"now": NOW, "rows": 5 * history.STREAMED_ROWS})
     with (
         pytest.raises(UnavailableError),
-        history.reading(SecretStr(database_url)) as reading,
+        database.snapshot(SecretStr(database_url), "test") as reading,
     ):
         read_while_the_connection_breaks(reading, connection)
 

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import SecretStr
 
-from delivery import history
 from delivery.history import stats
 from delivery.history.stats import DeadLetters, Stats
+from delivery.postgres import database
 from delivery.postgres.database import Connection
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -56,7 +56,7 @@ VALUES ('orders', 0, 5, '[]', 'not_json', '', %(now)s, null, null),
 
 
 def counted(database_url: str) -> Stats:
-    with history.reading(SecretStr(database_url)) as connection:
+    with database.snapshot(SecretStr(database_url), "test") as connection:
         return stats.count(connection)
 
 

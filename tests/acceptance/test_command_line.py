@@ -1,0 +1,80 @@
+"""What all commands share: how they are listed, and that each imports what it needs and no more."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import Service
+
+from delivery.cli import commands
+from delivery.cli.commands import COMMANDS
+
+# What takes long to import, and is of use to some commands only.
+HEAVY = {
+    "alembic",
+    "delivery.embedded",
+    "delivery.inbox",
+    "delivery.web.app",
+    "fastapi",
+    "jinja2",
+    "kafka",
+    "prometheus_client",
+    "psycopg",
+    "pydantic",
+    "sqlalchemy",
+    "uvicorn",
+}
+NEEDED = {
+    "worker": {"delivery.inbox", "kafka", "psycopg", "pydantic"},
+    "history": {"psycopg", "pydantic", "sqlalchemy"},
+    "dead-letters": {"delivery.inbox", "psycopg", "pydantic"},
+    "stats": {"psycopg", "pydantic", "sqlalchemy"},
+    "verify": {"kafka", "psycopg", "pydantic"},
+    "serve": {"psycopg", "pydantic"},  # the rest when it serves
+    "migrate": {"alembic", "psycopg", "pydantic", "sqlalchemy"},
+    "publish": {"kafka", "pydantic"},
+    "schema": {"pydantic"},
+    "dev": {"alembic", "delivery.embedded", "kafka", "psycopg", "pydantic", "sqlalchemy"},
+    "quickstart": {"delivery.embedded", "kafka", "psycopg", "pydantic"},
+}
+RUN = "from delivery.cli import run; code = run()"
+TELL = "import sys; print(*sys.modules, file=sys.stderr)"
+
+
+def python(*arguments: str) -> str:
+    """Runs Python with these arguments. Returns its stdout and then its stderr."""
+    told = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=True, timeout=60
+    )
+    return told.stdout + told.stderr
+
+
+def test_the_help_lists_the_commands_in_their_order_each_with_one_line() -> None:
+    told = python("-m", "delivery", "--help")
+    listed = re.findall(r"^. ([a-z-]+) +([A-Z].*\.) +.$", told, re.MULTILINE)
+    assert listed == list(COMMANDS.items())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_listed_with_the_first_paragraph_of_its_own_help(name: str) -> None:
+    assert commands.load(name).help.split("\n\n")[0] == COMMANDS[name]
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_to_list_the_commands_none_is_imported(option: str) -> None:
+    told = python("-c", f"{RUN}; {TELL}", option)
+    assert HEAVY & set(told.split()) == set()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_imports_what_it_needs_and_no_more(name: str) -> None:
+    told = python("-c", f"{RUN}; {TELL}", name, "--help")
+    assert HEAVY & set(told.split()) == NEEDED[name]
+
+
+def test_a_worker_that_runs_imports_no_more(service: Service) -> None:
+    service.publish([])
+    worker = service.run("-c", f"{RUN}; {TELL}; sys.exit(code)", "worker", "--drain")
+    assert worker.exit_code() == 0
+    assert HEAVY & set(worker.stderr().split()) == NEEDED["worker"]
