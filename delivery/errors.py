@@ -26,7 +26,7 @@ class RefusedError(Exception):
 
 
 class ForbiddenError(Exception):
-    """The database's role lacks a right. The text says which."""
+    """The database's role or Kafka's user lacks a right. The text says which."""
 
 
 class FencedError(Exception):

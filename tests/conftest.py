@@ -9,11 +9,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import secured_kafka as secured
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 from kafka.errors import TopicAlreadyExistsError
 from psycopg import sql
 from pydantic import SecretStr
+from secured_kafka import SecuredKafka
 
 from delivery.embedded import kafka, postgres
 from delivery.embedded.kafka import KafkaServer
@@ -49,6 +51,14 @@ def kafka_server(server_folder: Path) -> Iterator[KafkaServer]:
     server = kafka.start(server_folder / "kafka", settings=settings, fast_start=True)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def secured_kafka(server_folder: Path) -> Iterator[SecuredKafka]:
+    """A second broker, with TLS, logins and rights."""
+    running = secured.start(server_folder / "secured")
+    yield running
+    running.server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from kafka import TopicPartition
 
 from delivery.broker import options
-from delivery.broker.topic import REQUEST_TIMEOUT, Topic
-from delivery.errors import UnavailableError
+from delivery.broker.refusals import Rights
+from delivery.broker.topic import REQUEST_TIMEOUT_MS, Topic
+
+RIGHTS = Rights(topic="DESCRIBE", group="DESCRIBE")
 
 
 @dataclass(frozen=True)
@@ -24,16 +26,15 @@ class Behind:
 
 
 def behind(topic: Topic) -> list[Behind]:
-    """Every partition of the topic. Raises UnavailableError, SettingsError."""
-    name = topic.settings.kafka_topic
-    with options.errors_translated(topic.settings):
-        if name not in topic.consumer.topics():  # kafka-python would have the broker make it
-            raise UnavailableError(f"Kafka has no topic {name}: check DELIVERY_KAFKA_TOPIC")
-        partitions = [TopicPartition(name, p) for p in topic.consumer.partitions_for_topic(name)]
-        begins = topic.consumer.beginning_offsets(partitions, timeout_ms=REQUEST_TIMEOUT)
-        ends = topic.consumer.end_offsets(partitions, timeout_ms=REQUEST_TIMEOUT)
-        committed = {p: topic.consumer.committed(p, timeout_ms=REQUEST_TIMEOUT) for p in partitions}
-    return [_behind(p, committed[p], begins[p], ends[p]) for p in sorted(partitions)]
+    """Every partition of the topic. Raises UnavailableError, SettingsError or ForbiddenError."""
+    with options.errors_translated(topic.settings, RIGHTS):
+        partitions = topic.partitions()
+        begins = topic.consumer.beginning_offsets(partitions, timeout_ms=REQUEST_TIMEOUT_MS)
+        ends = topic.consumer.end_offsets(partitions, timeout_ms=REQUEST_TIMEOUT_MS)
+        committed = {
+            p: topic.consumer.committed(p, timeout_ms=REQUEST_TIMEOUT_MS) for p in partitions
+        }
+    return [_behind(p, committed[p], begins[p], ends[p]) for p in partitions]
 
 
 def _behind(partition: TopicPartition, committed: int | None, begin: int, end: int) -> Behind:

@@ -1,85 +1,66 @@
-"""How to reach Kafka: kafka-python's options from our settings, and its errors in our words.
+"""How to reach Kafka: kafka-python's options from our settings, and its errors in our words."""
 
-kafka-python is nearly silent about wrong addresses and credentials, so both are said here.
-"""
-
-import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-from kafka.errors import (
-    AuthorizationError,
-    KafkaConfigurationError,
-    KafkaError,
-    SaslAuthenticationFailedError,
-    UnsupportedSaslMechanismError,
-)
+from kafka.errors import KafkaError
 
-from delivery.errors import SettingsError, UnavailableError
+from delivery.broker import tls
+from delivery.broker.connections import ClientFactory
+from delivery.broker.refusals import CONSUMER, Failure, Rights, explained
 from delivery.settings import KafkaSettings
 
-BOOTSTRAP_TIMEOUT = 10_000  # milliseconds
+# For servers that are silent. Where one answers, a mistake is known within a second.
+BOOTSTRAP_TIMEOUT_MS = 10_000
+
+Client = TypeVar("Client")
+
+
+def connect(
+    kind: Callable[..., Client],
+    settings: KafkaSettings,
+    factory: ClientFactory | None = None,
+    **options: Any,
+) -> Client:
+    """A consumer, producer or admin of kafka-python's, connected to a broker.
+
+    Raises SettingsError or UnavailableError with the reason, as soon as it is known; nothing is
+    left running then. `factory` tells later on whether a broker refuses us.
+    """
+    factory = factory or ClientFactory(settings)
+    try:
+        with errors_translated(settings):
+            return kind(**connection(settings) | {"kafka_client": factory} | options)
+    except BaseException:
+        factory.close()
+        raise
 
 
 def connection(settings: KafkaSettings) -> dict[str, Any]:
-    """The options that consumer and producer share. Raises SettingsError for unusable TLS files."""
+    """The options that all clients share. Raises SettingsError for unusable TLS files."""
     password = settings.kafka_sasl_password
     return {
         "bootstrap_servers": settings.kafka_bootstrap_servers.split(","),
-        "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT,
+        "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
         "client_id": "delivery",
+        "kafka_client": ClientFactory(settings),
         "security_protocol": settings.kafka_security_protocol,
         "sasl_mechanism": settings.kafka_sasl_mechanism,
         "sasl_plain_username": settings.kafka_sasl_username,
         "sasl_plain_password": password.get_secret_value() if password else None,
-        "ssl_context": _ssl_context(settings),
+        "ssl_context": tls.context(settings),
     }
 
 
 @contextmanager
-def errors_translated(settings: KafkaSettings) -> Iterator[None]:
-    """Raises SettingsError or UnavailableError for kafka-python's errors, each in one line."""
+def errors_translated(settings: KafkaSettings, rights: Rights = CONSUMER) -> Iterator[None]:
+    """Raises SettingsError, ForbiddenError or UnavailableError for kafka-python's errors.
+
+    `rights` are those that the block needs.
+    """
     try:
         yield
-    except (SaslAuthenticationFailedError, UnsupportedSaslMechanismError) as error:
-        raise SettingsError(
-            f"Kafka at {settings.kafka_bootstrap_servers} refuses DELIVERY_KAFKA_SASL_MECHANISM, "
-            f"DELIVERY_KAFKA_SASL_USERNAME and DELIVERY_KAFKA_SASL_PASSWORD: {error}"
-        ) from error
-    except (AuthorizationError, KafkaConfigurationError) as error:
-        raise SettingsError(f"Kafka refuses: {error}") from error
     except KafkaError as error:
-        raise UnavailableError(
-            f"Kafka can't be reached at {settings.kafka_bootstrap_servers} over "
-            f"{settings.kafka_security_protocol}: check DELIVERY_KAFKA_BOOTSTRAP_SERVERS and "
-            f"DELIVERY_KAFKA_SECURITY_PROTOCOL ({type(error).__name__})"
-        ) from error
-
-
-def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
-    if not settings.kafka_security_protocol.endswith("SSL"):
-        return None
-    try:
-        context = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
-    except ssl.SSLError:
-        raise SettingsError("DELIVERY_KAFKA_SSL_CAFILE holds no certificate in PEM form") from None
-    context.check_hostname = settings.kafka_ssl_check_hostname
-    if settings.kafka_ssl_certfile:
-        _load_client_certificate(context, settings)
-    return context
-
-
-def _load_client_certificate(context: ssl.SSLContext, settings: KafkaSettings) -> None:
-    password = settings.kafka_ssl_password
-    try:
-        context.load_cert_chain(
-            settings.kafka_ssl_certfile or "",
-            settings.kafka_ssl_keyfile,
-            password.get_secret_value() if password else "",  # never ask at a terminal
-        )
-    except ssl.SSLError:
-        raise SettingsError(
-            "DELIVERY_KAFKA_SSL_CERTFILE, DELIVERY_KAFKA_SSL_KEYFILE and "
-            "DELIVERY_KAFKA_SSL_PASSWORD do not fit together"
-        ) from None
+        failure = Failure(settings.kafka_bootstrap_servers, error)
+        raise explained(failure, settings, rights) from error

@@ -12,14 +12,16 @@ from time import monotonic
 from kafka import KafkaConsumer, TopicPartition
 
 from delivery.broker import options
+from delivery.broker.connections import ClientFactory, Connections
+from delivery.broker.refusals import Rights
 from delivery.errors import UnavailableError
 from delivery.settings import KafkaSettings
 
-# Milliseconds.
-REQUEST_TIMEOUT = 10_000
-POLL_TIMEOUT = 1000
+REQUEST_TIMEOUT_MS = 10_000
+POLL_TIMEOUT_MS = 1000
+SILENCE_S = 30.0  # without a step forward; then the broker does not answer any more
 
-SILENCE = 30.0  # seconds without a step forward; then the broker does not answer any more
+RIGHTS = Rights(topic="READ", group="DESCRIBE")
 
 # Offsets. What lies nearer is read through: a seek throws away what was fetched already.
 FAR = 10_000
@@ -31,6 +33,7 @@ class Topic:
 
     settings: KafkaSettings
     consumer: KafkaConsumer
+    connections: Connections
     deleted: int = 0  # offsets that were asked for and lie before the beginning of the topic
     _partition: TopicPartition | None = None
     _beginning: int = 0
@@ -39,24 +42,30 @@ class Topic:
     def committed(self) -> dict[tuple[str, int], int]:
         """The group's committed offset of each partition that has one, but not beyond its end.
 
-        Raises UnavailableError, or SettingsError where a right is missing.
+        Raises UnavailableError, or ForbiddenError where a right is missing.
         """
-        with options.errors_translated(self.settings):
-            name = self.settings.kafka_topic
-            partitions = [TopicPartition(name, p) for p in self.consumer.partitions_for_topic(name)]
+        with options.errors_translated(self.settings, RIGHTS):
+            partitions = self.partitions()
             offsets = {
-                p: self.consumer.committed(p, timeout_ms=REQUEST_TIMEOUT) for p in partitions
+                p: self.consumer.committed(p, timeout_ms=REQUEST_TIMEOUT_MS) for p in partitions
             }
-            ends = self.consumer.end_offsets(partitions, timeout_ms=REQUEST_TIMEOUT)
+            ends = self.consumer.end_offsets(partitions, timeout_ms=REQUEST_TIMEOUT_MS)
         return {tuple(p): min(o, ends[p]) for p, o in offsets.items() if o is not None}
+
+    def partitions(self) -> list[TopicPartition]:
+        """The topic's partitions. Raises kafka-python's errors."""
+        name = self.settings.kafka_topic
+        numbers = self.connections.partitions_of(name, REQUEST_TIMEOUT_MS)
+        return [TopicPartition(name, number) for number in sorted(numbers)]
 
     def records(self, topic: str, partition: int, start: int, end: int) -> Iterator[int]:
         """The offsets from `start` to the one before `end` where a record is there to read.
 
         Markers of transactions, records of aborted ones and what was compacted are not. Offsets
-        that retention has deleted are added to `deleted`. Raises UnavailableError.
+        that retention has deleted are added to `deleted`. Raises UnavailableError, or
+        ForbiddenError where a right is missing.
         """
-        with options.errors_translated(self.settings):
+        with options.errors_translated(self.settings, RIGHTS):
             self._go_to(TopicPartition(topic, partition), start)
             self.deleted += max(0, min(end, self._beginning) - start)
             while self._reaches(end):
@@ -67,7 +76,7 @@ class Topic:
     def _go_to(self, partition: TopicPartition, start: int) -> None:
         if partition != self._partition:
             self.consumer.assign([partition])
-            beginnings = self.consumer.beginning_offsets([partition], timeout_ms=REQUEST_TIMEOUT)
+            beginnings = self.consumer.beginning_offsets([partition], timeout_ms=REQUEST_TIMEOUT_MS)
             self._partition, self._beginning = partition, beginnings[partition]
         elif start - self._position() < FAR:
             return
@@ -76,9 +85,9 @@ class Topic:
 
     def _reaches(self, end: int) -> bool:
         """Whether there is a record before `end`, after it was polled where need be."""
-        deadline = monotonic() + SILENCE
+        deadline = monotonic() + SILENCE_S
         while not self._ahead and (before := self._position()) < end:
-            for records in self.consumer.poll(POLL_TIMEOUT).values():
+            for records in self.consumer.poll(POLL_TIMEOUT_MS).values():
                 self._ahead.extend(record.offset for record in records)
             if not self._ahead and self._position() == before and monotonic() > deadline:
                 raise UnavailableError(
@@ -87,24 +96,26 @@ class Topic:
         return bool(self._ahead) and self._ahead[0] < end
 
     def _position(self) -> int:
-        return self.consumer.position(self._partition, timeout_ms=REQUEST_TIMEOUT) or 0
+        return self.consumer.position(self._partition, timeout_ms=REQUEST_TIMEOUT_MS) or 0
 
 
 @contextmanager
 def opened(settings: KafkaSettings) -> Iterator[Topic]:
     """The topic. Raises SettingsError or UnavailableError where Kafka can't be reached."""
-    with options.errors_translated(settings):
-        consumer = KafkaConsumer(
-            **options.connection(settings),
-            group_id=settings.kafka_group_id,  # to ask for its offsets; only subscribing joins it
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            allow_auto_create_topics=False,
-            max_poll_records=2000,
-            metrics_enabled=False,
-        )
+    factory = ClientFactory(settings)
+    consumer = options.connect(
+        KafkaConsumer,
+        settings,
+        factory,
+        group_id=settings.kafka_group_id,  # to ask for its offsets; only subscribing joins it
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        allow_auto_create_topics=False,
+        max_poll_records=2000,
+        metrics_enabled=False,
+    )
     try:
-        yield Topic(settings, consumer)
+        yield Topic(settings, consumer, factory.connections)
     finally:
         consumer.close(autocommit=False)

@@ -57,10 +57,8 @@ def publish(
     log.configure("INFO")
     outcome = _Outcome(kafka.kafka_topic, Published())
     try:
-        with producer.connected(kafka) as member, _shown(file) as lines:
-            largest = producer.largest_record(member, kafka)
-            records = _records(lines, key_by_order, outcome)
-            producer.publish(member, kafka.kafka_topic, records, largest, outcome.published)
+        with producer.connected(kafka, outcome.published) as publisher, _shown(file) as lines:
+            publisher.publish(_records(lines, key_by_order, outcome))
     except UnavailableError as error:
         raise UnavailableError(f"{error}; {outcome}") from error
     except KeyboardInterrupt:
