@@ -1,7 +1,7 @@
 """`delivery dead-letters`"""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import Annotated, Literal, NoReturn
 
@@ -9,8 +9,8 @@ import typer
 
 from delivery import settings
 from delivery.cli import output
-from delivery.dead_letters import advice, queries, resolve
-from delivery.dead_letters.queries import LetterStatus
+from delivery.dead_letters import queries, rendering, resolve
+from delivery.dead_letters.letter import LetterFilter, LetterStatus
 from delivery.domain.event import Contract
 from delivery.domain.vocabulary import Reason, Resolution
 from delivery.postgres import database
@@ -18,7 +18,9 @@ from delivery.postgres.database import Connection
 
 SOME_REMAIN = 1  # exit code
 TABLE_LIMIT = 100
-RIGHT = timedelta(seconds=45)  # so long a transaction may last; replaying a portion takes far less
+
+# A transaction of ours may last so long. Replaying a portion takes far less.
+MAX_TRANSACTION_AGE = timedelta(seconds=45)
 
 dead_letters = typer.Typer(
     help="Look at rejected records, replay them, or discard them.",
@@ -50,15 +52,15 @@ def list_(
             help=f"The first N. Default: {TABLE_LIMIT} for a table, else all.",
         ),
     ] = None,
-    form: TableOrJson = "table",
+    output_format: TableOrJson = "table",
 ) -> None:
     """List the letters that nobody has resolved, the oldest first."""
-    with _connected() as connection:
-        if form == "json":
-            rows = queries.listed(connection, reason, resolved_too, limit)
-            count = output.json_lines(dict(zip(queries.COLUMNS, row, strict=True)) for row in rows)
+    wanted = LetterFilter("any" if resolved_too else "open", reason)
+    with _snapshot() as connection:
+        if output_format == "json":
+            count = output.json_lines(queries.oldest_first(connection, wanted, limit))
         else:
-            count = _table(connection, reason, resolved_too, limit or TABLE_LIMIT)
+            count = _table(connection, wanted, limit or TABLE_LIMIT)
     if not count:
         output.note("no dead letters" if resolved_too else "no open dead letters")
 
@@ -66,21 +68,21 @@ def list_(
 @dead_letters.command()
 def show(
     dead_letter_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=2**63 - 1)],
-    form: TableOrJson = "table",
+    output_format: TableOrJson = "table",
 ) -> None:
     """Show one letter whole: the record as it came, what is wrong, and what to do about it.
 
     Key, value and headers are shown as text where they are text, in hexadecimal otherwise.
     They may hold personal data.
     """
-    with _connected() as connection:
+    with _snapshot() as connection:
         letters = queries.find(connection, [dead_letter_id])
     if not letters:
-        _unknown([dead_letter_id])
-    if form == "json":
-        output.json_lines(map(advice.told, letters))
+        _exit_unknown([dead_letter_id])
+    if output_format == "json":
+        output.json_lines(map(rendering.members, letters))
     else:
-        typer.echo("\n".join(advice.lines(letters[0])))
+        typer.echo("\n".join(rendering.lines(letters[0])))
 
 
 @dead_letters.command()
@@ -103,11 +105,11 @@ def replay(
     """
     if bool(ids) == all_ or (reason and not all_):
         raise typer.BadParameter("give either ids, or --all with or without --reason")
-    how = settings.load(settings.WorkerSettings)
-    contract = Contract(how.event_timezone, how.max_future_skew)
+    worker = settings.load(settings.WorkerSettings)
+    contract = Contract(worker.event_timezone, worker.max_future_skew)
     with _connected_to_write() as connection:
-        wanted = ids or queries.open_ids(connection, reason)
-        _say(resolve.replay(connection, contract, wanted), set(wanted), "replayed")
+        wanted = ids or _open_ids(connection, reason)
+        _report(resolve.replay(connection, contract, wanted), set(wanted), "replayed")
 
 
 @dead_letters.command()
@@ -119,23 +121,19 @@ def discard(
     if not note.strip():
         raise typer.BadParameter("--note needs a text that says why")
     with _connected_to_write() as connection:
-        resolve.discard(connection, ids, note)
-        _say([queries.status(connection, ids)], set(ids), "discarded")
+        _report([resolve.discard(connection, ids, note)], set(ids), "discarded")
 
 
-@contextmanager
-def _connected() -> Iterator[Connection]:
+def _snapshot() -> AbstractContextManager[Connection]:
     url = settings.load(settings.DatabaseSettings).database_url
-    with database.connect(url, "delivery dead-letters") as connection:
-        database.require_migrated(connection)
-        yield connection
+    return database.snapshot(url, "delivery dead-letters")
 
 
 @contextmanager
 def _connected_to_write() -> Iterator[Connection]:
-    """A worker's session, for the same reason: this process may be stopped in a transaction."""
+    """A session with a worker's timeouts: this process too may freeze inside a transaction."""
     url = settings.load(settings.DatabaseSettings).database_url
-    session = database.Session(url, RIGHT)
+    session = database.Session(url, MAX_TRANSACTION_AGE)
     try:
         database.require_migrated(session.connection())
         yield session.connection()
@@ -143,39 +141,55 @@ def _connected_to_write() -> Iterator[Connection]:
         session.drop()
 
 
-def _table(connection: Connection, reason: Reason | None, resolved_too: bool, limit: int) -> int:
-    rows = list(queries.listed(connection, reason, resolved_too, limit + 1))
-    shown = [
-        (number, at, why, order, f"{topic}/{partition}/{offset}", resolution, error)
-        for number, at, why, order, topic, partition, offset, _, error, _, resolution, _ in rows
-    ]
-    if shown:
+def _open_ids(connection: Connection, reason: Reason | None) -> list[int]:
+    with database.transaction(connection):
+        return queries.open_ids(connection, reason)
+
+
+def _table(connection: Connection, wanted: LetterFilter, limit: int) -> int:
+    rows = list(queries.oldest_first(connection, wanted, limit + 1))
+    if rows:
         names = ("id", "consumed_at", "reason", "order_id", "record", "resolution", "error")
-        output.table(names, shown[:limit])
+        output.table(names, [_cells(row) for row in rows[:limit]])
     if len(rows) > limit:
         output.note(f"only the first {limit} are shown: see --limit, or --format json for all")
     return len(rows)
 
 
-def _say(standings: Iterable[list[LetterStatus]], wanted: set[int], resolution: Resolution) -> None:
-    """Says of each letter how it stands; ends with 1 unless all the wanted ones stand so."""
+def _cells(row: queries.Row) -> tuple[object, ...]:
+    record = "{record_topic}/{record_partition}/{record_offset}".format(**row)
+    return (
+        row["dead_letter_id"],
+        row["consumed_at"],
+        row["reason"],
+        row["order_id"],
+        record,
+        row["resolution"],
+        row["error"],
+    )
+
+
+def _report(
+    portions: Iterable[list[LetterStatus]], wanted: set[int], resolution: Resolution
+) -> None:
+    """Prints what became of each letter. Exits with 1 unless all of them have `resolution`."""
     found: set[int] = set()
     resolved = 0
     try:
-        for portion in standings:
+        for portion in portions:
             for letter in portion:
-                typer.echo(advice.became(letter))
+                typer.echo(rendering.status_line(letter))
             found.update(letter.dead_letter_id for letter in portion)
             resolved += sum(letter.resolution == resolution for letter in portion)
     finally:  # after a Ctrl-C or an outage too: so far it is committed
         output.note(f"{resolution}: {resolved} of {len(wanted)}")
     if unknown := sorted(wanted - found):
-        _unknown(unknown)
+        _exit_unknown(unknown)
     if resolved < len(wanted):
         raise typer.Exit(SOME_REMAIN)
 
 
-def _unknown(ids: list[int]) -> NoReturn:
+def _exit_unknown(ids: list[int]) -> NoReturn:
     named = ", ".join(map(str, ids[:10]))
     output.note(f"delivery: there is no dead letter {named}: see `delivery dead-letters list`")
     raise typer.Exit(SOME_REMAIN)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -16,7 +16,8 @@ from delivery.postgres import database
 from delivery.postgres.database import Connection
 
 # A payload may hold personal data, so that a table does not show it.
-TABLE = (
+TABLE = ("consumed_at", "outcome", "order_id", "event_time", "record", "reason")
+_COLUMNS = (
     "consumed_at",
     "outcome",
     "order_id",
@@ -29,21 +30,23 @@ TABLE = (
 TABLE_LIMIT = 100
 
 
-def _moment(text: str) -> datetime:
+def _time(text: str) -> datetime:
     try:
-        return parse.moment(text)
+        return parse.time(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
 
 @dataclass(frozen=True)
 class _Record:
-    place: Place
+    """In a class, because typer would take a tuple for several values."""
+
+    coordinates: Place
 
 
 def _record(text: str) -> _Record:
     try:
-        return _Record(parse.place(text))
+        return _Record(parse.coordinates(text))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -62,11 +65,11 @@ def history(
     ] = None,
     since: Annotated[
         datetime | None,
-        typer.Option(parser=_moment, metavar="TIME", help="Arrived then or later."),
+        typer.Option(parser=_time, metavar="TIME", help="Arrived then or later."),
     ] = None,
     until: Annotated[
         datetime | None,
-        typer.Option(parser=_moment, metavar="TIME", help="Arrived before then."),
+        typer.Option(parser=_time, metavar="TIME", help="Arrived before then."),
     ] = None,
     outcome: Annotated[
         list[str] | None,  # typer knows no list of literals
@@ -91,7 +94,7 @@ def history(
             help=f"The newest N, oldest first. Default: {TABLE_LIMIT} for a table, all otherwise.",
         ),
     ] = None,
-    form: Annotated[
+    output_format: Annotated[
         output.Format,
         typer.Option("--format", help="json is one object a line; json and csv have the payload."),
     ] = "table",
@@ -114,13 +117,13 @@ def history(
         since,
         until,
         cast("list[Outcome]", outcome or []),
-        record.place if record else None,
+        record.coordinates if record else None,
     )
     url = settings.load(settings.DatabaseSettings).database_url
     with database.snapshot(url, "delivery history") as connection:
-        if form == "table":
+        if output_format == "table":
             count = _table(connection, wanted, limit or TABLE_LIMIT)
-        elif form == "json":
+        elif output_format == "json":
             rows = log.events(connection, wanted, limit)
             count = output.json_lines(dict(zip(log.COLUMNS, row, strict=True)) for row in rows)
         else:
@@ -130,19 +133,15 @@ def history(
 
 
 def _table(connection: Connection, wanted: EventFilter, limit: int) -> int:
-    # One row more than is shown tells whether there are more.
-    rows = list(log.events(connection, wanted, limit + 1, TABLE))
-    shown = [_shown(row) for row in rows[-limit:]]
-    if shown:
-        output.table(
-            ("consumed_at", "outcome", "order_id", "event_time", "record", "reason"), shown
-        )
+    # One row more than is printed tells whether there are more.
+    rows = list(log.events(connection, wanted, limit + 1, _COLUMNS))
+    if rows:
+        output.table(TABLE, [_cells(*row) for row in rows[-limit:]])
     if len(rows) > limit:
         output.note(f"only the newest {limit} are shown: see --limit, or --format json for all")
     return len(rows)
 
 
-def _shown(row: log.Row) -> log.Row:
+def _cells(*row: Any) -> tuple[object, ...]:
     consumed_at, outcome, order_id, event_time, topic, partition, offset, reason = row
-    record = f"{topic}/{partition}/{offset}"
-    return consumed_at, outcome, order_id, event_time, record, reason
+    return consumed_at, outcome, order_id, event_time, f"{topic}/{partition}/{offset}", reason

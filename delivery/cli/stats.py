@@ -1,19 +1,19 @@
 """`delivery stats`"""
 
-from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from delivery import settings
 from delivery.cli import output
-from delivery.history import stats as counts
-from delivery.history.stats import Stats
+from delivery.dead_letters import queries
+from delivery.history import stats as history_stats
+from delivery.history.stats import Log
 from delivery.postgres import database
 
 
 def stats(
-    form: Annotated[
+    output_format: Annotated[
         Literal["table", "json"], typer.Option("--format", help="json is one object on one line.")
     ] = "table",
 ) -> None:
@@ -29,30 +29,41 @@ def stats(
     """
     url = settings.load(settings.DatabaseSettings).database_url
     with database.snapshot(url, "delivery stats") as connection:
-        counted = counts.count(connection)
-    if form == "json":
-        output.json_lines([asdict(counted)])
+        log = history_stats.count(connection)
+        deliveries = history_stats.deliveries(connection)
+        letters = queries.count_open(connection)
+    if output_format == "json":
+        output.json_lines([_members(log, deliveries, letters)])
     else:
-        _tables(counted)
-    if counted.last_consumed_at is None:
+        _tables(log, deliveries, letters)
+    if log.last_consumed_at is None:
         output.note(
             "the log is empty: `delivery worker` fills it with the records of the topic, "
             "`delivery publish` sends some"
         )
 
 
-def _tables(counted: Stats) -> None:
-    output.table(("outcome", "records"), list(counted.outcomes.items()))
+def _members(log: Log, deliveries: dict[str, int], letters: dict[str, int]) -> dict[str, Any]:
+    return {
+        "outcomes": log.outcomes,
+        "deliveries": deliveries,
+        "dead_letters": {"open": sum(letters.values()), "by_reason": letters},
+        "first_consumed_at": log.first_consumed_at,
+        "last_consumed_at": log.last_consumed_at,
+    }
+
+
+def _tables(log: Log, deliveries: dict[str, int], letters: dict[str, int]) -> None:
+    output.table(("outcome", "records"), list(log.outcomes.items()))
     typer.echo()
-    output.table(("status", "deliveries"), list(counted.deliveries.items()))
+    output.table(("status", "deliveries"), list(deliveries.items()))
     typer.echo()
-    letters = counted.dead_letters
+    open_letters = {reason: count for reason, count in letters.items() if count}
     output.table(
         ("open dead letters", "records"),
-        [*((reason, n) for reason, n in letters.by_reason.items() if n), ("all", letters.open)],
+        [*open_letters.items(), ("all", sum(letters.values()))],
     )
     typer.echo()
     output.table(
-        ("first consumed_at", "last consumed_at"),
-        [(counted.first_consumed_at, counted.last_consumed_at)],
+        ("first consumed_at", "last consumed_at"), [(log.first_consumed_at, log.last_consumed_at)]
     )

@@ -1,37 +1,60 @@
-"""Dead letters as people look at them: in a list, by id, whole."""
+"""Dead letters as people look at them: counted, in a list, by id, whole.
+
+Every function runs in the caller's transaction and changes nothing.
+"""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from psycopg.rows import dict_row
 
-from delivery.domain.record import Header, Place, Record
-from delivery.domain.vocabulary import Reason
-from delivery.postgres.database import Connection, transaction
+from delivery.dead_letters.letter import DeadLetter, LetterFilter, LetterStatus
+from delivery.domain import headers
+from delivery.domain.record import Record
+from delivery.domain.vocabulary import REASONS, Reason
+from delivery.postgres.database import Connection
 
-# What is told of a letter in a list: all but the record's contents.
-COLUMNS = ("dead_letter_id", "consumed_at", "reason", "order_id", "record_topic",
-           "record_partition", "record_offset", "record_time", "error", "resolved_at",
-           "resolution", "resolution_note")  # fmt: skip
+Row = dict[str, Any]
 
-_LIST = """
+WHOLE = 2**31 - 1  # bytes; no value of a column is longer
+
+_COUNT_OPEN = """
+SELECT r.reason, (SELECT count(*) FROM (
+           SELECT FROM dead_letters AS l
+           WHERE l.resolved_at IS NULL AND l.reason = r.reason LIMIT %s) AS open)
+FROM unnest(%s::text[]) AS r (reason)
+"""
+
+_MATCHES = """
+(%(reason)s::text IS NULL OR reason = %(reason)s)
+AND CASE %(state)s::text WHEN 'any' THEN true WHEN 'open' THEN resolved_at IS NULL
+    ELSE resolution = %(state)s END
+"""
+
+_OLDEST_FIRST = f"""
 SELECT dead_letter_id, consumed_at, reason, order_id, record_topic, record_partition, record_offset,
        record_time, error, resolved_at, resolution, resolution_note
+FROM dead_letters WHERE {_MATCHES} ORDER BY dead_letter_id LIMIT %(limit)s
+"""  # noqa: S608 (constants only)
+
+_NEWEST_FIRST = f"""
+SELECT dead_letter_id, consumed_at, reason, left(error, 500) AS error, order_id, record_topic,
+       record_partition, record_offset, resolution
 FROM dead_letters
-WHERE (%(all)s OR resolved_at IS NULL) AND (%(reason)s::text IS NULL OR reason = %(reason)s)
-ORDER BY dead_letter_id
-LIMIT %(limit)s
-"""
+WHERE {_MATCHES} AND (%(before)s::bigint IS NULL OR dead_letter_id < %(before)s)
+ORDER BY dead_letter_id DESC LIMIT %(limit)s
+"""  # noqa: S608 (constants only)
 
-_OPEN = """
-SELECT dead_letter_id FROM dead_letters
-WHERE resolved_at IS NULL AND (%(reason)s::text IS NULL OR reason = %(reason)s)
-ORDER BY dead_letter_id
-"""
+_OPEN_IDS = f"SELECT dead_letter_id FROM dead_letters WHERE {_MATCHES} ORDER BY dead_letter_id"  # noqa: S608
 
-_FIND = "SELECT * FROM dead_letters WHERE dead_letter_id = ANY(%s)"
+_FIND = """
+SELECT dead_letter_id, consumed_at, reason, error, order_id, resolved_at, resolution,
+       resolution_note, record_topic, record_partition, record_offset, record_time, record_headers,
+       substring(record_key FOR %(bytes)s) AS record_key,
+       substring(record_value FOR %(bytes)s) AS record_value,
+       octet_length(record_value) AS value_bytes
+FROM dead_letters WHERE dead_letter_id = ANY(%(ids)s)
+"""
 
 _STATUS = """
 SELECT dead_letter_id, record_topic, record_partition, record_offset, reason, error, resolution
@@ -39,81 +62,82 @@ FROM dead_letters WHERE dead_letter_id = ANY(%s) ORDER BY dead_letter_id
 """
 
 
-@dataclass(frozen=True)
-class DeadLetter:
-    """A dead letter: the record as it came, why it was rejected, and what became of it since."""
+def count_open(connection: Connection, at_most: int | None = None) -> dict[str, int]:
+    """How many letters of each reason nobody has resolved. Every reason is named, also with 0.
 
-    dead_letter_id: int
-    record: Record
-    consumed_at: datetime
-    reason: Reason
-    error: str
-    order_id: int | None
-    resolved_at: datetime | None
-    resolution: str | None
-    resolution_note: str | None
+    `at_most` bounds the cost: a reason with as many letters is counted no further.
+    """
+    return dict(connection.execute(_COUNT_OPEN, (at_most, list(REASONS))).fetchall())
 
 
-class LetterStatus(NamedTuple):
-    """How a letter stands, without its record's contents. `resolution` is None while it is open."""
-
-    dead_letter_id: int
-    place: Place
-    reason: Reason
-    error: str
-    resolution: str | None
-
-
-def listed(
-    connection: Connection, reason: Reason | None, resolved_too: bool, limit: int | None
-) -> Iterator[tuple[Any, ...]]:
-    """Rows of `COLUMNS`, the oldest letters first, without the records' contents.
+def oldest_first(
+    connection: Connection, wanted: LetterFilter, limit: int | None = None
+) -> Iterator[Row]:
+    """Letters by the names of their columns, without the records' contents.
 
     Streamed by a cursor of the server: memory does not grow with their number.
     """
-    with transaction(connection), connection.cursor(name="dead_letters") as cursor:
-        yield from cursor.execute(_LIST, {"all": resolved_too, "reason": reason, "limit": limit})
+    with connection.cursor("dead_letters", row_factory=dict_row) as cursor:
+        yield from cursor.execute(_OLDEST_FIRST, vars(wanted) | {"limit": limit})
 
 
-def open_ids(connection: Connection, reason: Reason | None) -> list[int]:
+def newest_first(
+    connection: Connection, wanted: LetterFilter, before: int | None, limit: int
+) -> list[Row]:
+    """The newest letters without contents; with `before`, the newest of those with smaller ids.
+
+    `error` is cut to its first 500 characters.
+    """
+    with connection.cursor(row_factory=dict_row) as cursor:
+        given = vars(wanted) | {"before": before, "limit": limit}
+        return cursor.execute(_NEWEST_FIRST, given).fetchall()
+
+
+def open_ids(connection: Connection, reason: Reason | None = None) -> list[int]:
     """The ids of the letters that nobody has resolved, the oldest first."""
-    with transaction(connection):
-        return [i for (i,) in connection.execute(_OPEN, {"reason": reason})]
+    wanted = LetterFilter("open", reason)
+    return [letter_id for (letter_id,) in connection.execute(_OPEN_IDS, vars(wanted))]
 
 
-def find(connection: Connection, ids: Sequence[int]) -> list[DeadLetter]:
-    """The letters of these ids that exist, whole, in any order."""
-    with transaction(connection), connection.cursor(row_factory=dict_row) as cursor:
-        return [_letter(row) for row in cursor.execute(_FIND, (list(ids),))]
+def find(
+    connection: Connection, ids: Sequence[int], beginning_bytes: int = WHOLE
+) -> list[DeadLetter]:
+    """The letters of these ids that exist, in any order.
+
+    Of their records' keys and values only the first `beginning_bytes` are read.
+    """
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(_FIND, {"ids": list(ids), "bytes": beginning_bytes})
+        return [_letter(**row) for row in rows]
 
 
 def status(connection: Connection, ids: Sequence[int]) -> list[LetterStatus]:
-    """How the letters of these ids stand that exist, in the order of their ids."""
-    with transaction(connection):
-        return [
-            LetterStatus(letter_id, (topic, partition, offset), *rest)
-            for letter_id, topic, partition, offset, *rest in connection.execute(
-                _STATUS, (list(ids),)
-            )
-        ]
+    """What became of the letters of these ids that exist, in the order of their ids."""
+    rows = connection.execute(_STATUS, (list(ids),))
+    return [
+        LetterStatus(letter_id, (topic, partition, offset), reason, error, resolution)
+        for letter_id, topic, partition, offset, reason, error, resolution in rows
+    ]
 
 
-def _letter(row: dict[str, Any]) -> DeadLetter:
+def _letter(
+    *,
+    record_topic: str,
+    record_partition: int,
+    record_offset: int,
+    record_time: Any,
+    record_key: bytes | None,
+    record_value: bytes | None,
+    record_headers: list[headers.Members],
+    **columns: Any,
+) -> DeadLetter:
     record = Record(
-        row["record_topic"],
-        row["record_partition"],
-        row["record_offset"],
-        row["record_time"],
-        row["record_key"],
-        row["record_value"],
-        [_header(header) for header in row["record_headers"]],
+        record_topic,
+        record_partition,
+        record_offset,
+        record_time,
+        record_key,
+        record_value,
+        headers.from_json(record_headers),
     )
-    told = {name: row[name] for name in COLUMNS if not name.startswith("record_")}
-    return DeadLetter(record=record, **told)
-
-
-def _header(header: dict[str, str | None]) -> Header:
-    if "value_hex" in header:
-        return str(header["key"]), bytes.fromhex(str(header["value_hex"]))
-    value = header["value"]
-    return str(header["key"]), None if value is None else value.encode()
+    return DeadLetter(record=record, **columns)

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from delivery.dead_letters import queries
-from delivery.dead_letters.queries import LetterStatus
+from delivery.dead_letters.letter import LetterStatus
 from delivery.domain.event import Contract
 from delivery.inbox.transaction import process
 from delivery.postgres.database import Connection, transaction
 
-# One transaction replays as many letters, or fewer where their records are large.
-REPLAYED_AT_ONCE = 500
-BYTES_AT_ONCE = 8 * 1024 * 1024
+# One transaction replays as many letters at most, and fewer where their records are large.
+PORTION_LETTERS = 500
+PORTION_BYTES = 8 * 1024 * 1024
 
 _LENGTHS = """
 SELECT dead_letter_id, coalesce(octet_length(record_value), 0)
@@ -26,28 +26,33 @@ WHERE dead_letter_id = ANY(%s) AND resolved_at IS NULL
 def replay(
     connection: Connection, contract: Contract, ids: Sequence[int]
 ) -> Iterator[list[LetterStatus]]:
-    """Processes the records of open letters again, as the worker would, some hundred at a time.
+    """Processes the records of open letters again, as the worker would, in portions.
 
-    Yields how the letters stand afterwards; what was yielded is committed. One that is rejected
-    again stays open, with its new error. One that is resolved already stays as it is.
+    Yields the status of each portion's letters after its commit. A letter that is rejected again
+    stays open, with its new error. A resolved one stays as it is.
     """
     for portion in _portions(connection, ids):
         _process(connection, contract, portion)
-        yield queries.status(connection, portion)
+        yield _status(connection, portion)
 
 
-def discard(connection: Connection, ids: Sequence[int], note: str) -> None:
-    """Marks open letters as not to be processed, ever. Resolved ones stay as they are."""
+def discard(connection: Connection, ids: Sequence[int], note: str) -> list[LetterStatus]:
+    """Marks open letters as never to be processed, and returns the status of all that exist.
+
+    Resolved ones stay as they are.
+    """
     with transaction(connection):
         connection.execute(_DISCARD, (note, list(ids)))
+    return _status(connection, ids)
 
 
 def _process(connection: Connection, contract: Contract, ids: Sequence[int]) -> None:
-    letters = [letter for letter in queries.find(connection, ids) if letter.resolution is None]
-    # The order of the log within one transaction is that of the records' places.
-    records = sorted((letter.record for letter in letters), key=lambda record: record.place)
+    with transaction(connection):
+        letters = queries.find(connection, ids)
+    records = [letter.record for letter in letters if letter.resolution is None]
     if records:
-        process(connection, contract, records)
+        # Within one transaction the log is in the order of the records' coordinates.
+        process(connection, contract, sorted(records, key=lambda record: record.place))
 
 
 def _portions(connection: Connection, ids: Sequence[int]) -> Iterator[list[int]]:
@@ -57,10 +62,16 @@ def _portions(connection: Connection, ids: Sequence[int]) -> Iterator[list[int]]
     portion: list[int] = []
     size = 0
     for letter_id, length in lengths:
-        if portion and (len(portion) == REPLAYED_AT_ONCE or size + length > BYTES_AT_ONCE):
+        if portion and (len(portion) == PORTION_LETTERS or size + length > PORTION_BYTES):
             yield portion
             portion, size = [], 0
         portion.append(letter_id)
         size += length
     if portion:
         yield portion
+
+
+def _status(connection: Connection, ids: Sequence[int]) -> list[LetterStatus]:
+    """What became of these letters, as committed by now."""
+    with transaction(connection):
+        return queries.status(connection, ids)

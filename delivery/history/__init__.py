@@ -1,11 +1,14 @@
 """The log as people look at it: filtered in SQL, in the order of the log, one row at a time.
 
-An order is found by primary key, a time of arrival and the newest rows by btree, a record's place
-by BRIN. Which rows, and how they are found, is said in `log_queries`.
+An order is found by primary key, a time of arrival and the newest rows by btree, a record's
+coordinates by BRIN: see `sql`.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+from psycopg import ServerCursor
+from psycopg.rows import dict_row
 
 from delivery.history import sql
 from delivery.history.filter import COLUMNS, ORDER, EventFilter, Position
@@ -13,12 +16,17 @@ from delivery.postgres.database import Connection
 
 __all__ = ["COLUMNS", "ORDER", "EventFilter", "Position"]
 
-Row = tuple[Any, ...]
+Row = dict[str, Any]
 
-PAGE_COLUMNS = (*COLUMNS, "payload_bytes")
-PAGE_BYTES = 4_000_000  # of payloads on one page
+# Of payloads on one page, in one answer, and in memory while a log is streamed.
+PAYLOAD_BUDGET_BYTES = 4_000_000
 
-STREAMED_ROWS = 1000  # as many are in memory at once, whatever the size of the log
+# Rows that are fetched at once, whatever the size of the log: at first, while nobody knows how
+# large their payloads are, and at most.
+FIRST_ROWS = 100
+STREAMED_ROWS = 1000
+
+_WITHOUT_TEXTS = tuple(name for name in COLUMNS if name not in {"payload", "error"})
 
 
 def events(
@@ -26,36 +34,62 @@ def events(
     wanted: EventFilter,
     limit: int | None = None,
     columns: Sequence[str] = COLUMNS,
-) -> Iterator[Row]:
+) -> Iterator[tuple[Any, ...]]:
     """The rows in the order of the log; with a `limit` the newest, still the oldest of them first.
 
     A row is a tuple in the order of `columns`; `payload` is the text as it was sent. Many rows are
-    streamed by a cursor of the server: memory does not grow with their number. Runs inside the
-    caller's transaction.
+    streamed by a cursor of the server: memory grows neither with their number nor, beyond the
+    largest row, with their payloads. Runs inside the caller's transaction.
     """
     query = sql.oldest_first(wanted, limit, columns)
-    if limit is not None and limit <= STREAMED_ROWS:  # a cursor costs three more round trips
+    most = FIRST_ROWS if "payload" in columns else STREAMED_ROWS
+    if limit is not None and limit <= most:  # a cursor costs three more round trips
         yield from connection.execute(*query)
         return
     with connection.cursor(name="event_history") as cursor:
-        cursor.itersize = STREAMED_ROWS
-        yield from cursor.execute(*query)
+        cursor.execute(*query)
+        yield from _fetched(cursor, columns)
 
 
 def page(
-    connection: Connection, wanted: EventFilter, limit: int, before: Position | None = None
+    connection: Connection,
+    wanted: EventFilter,
+    limit: int,
+    before: Position | None = None,
+    beginning: int = 0,
 ) -> list[Row]:
-    """The newest rows of `PAGE_COLUMNS`, the newest first: all, or those that stand before a row.
+    """The newest rows, the newest first: of all, or of those that stand before a position.
 
     Rows that are added stand before the first page, so that pages asked for one after another hold
-    each row once that was there at the first. `payload_bytes` is the payload's length; the payload
-    is None where it and those of newer rows are more than `PAGE_BYTES` together.
-    Runs inside the caller's transaction.
+    each row once that was there at the first. The columns are `COLUMNS`, and `payload_bytes` and
+    `is_whole`: payloads beyond `PAYLOAD_BUDGET_BYTES` together are cut to `beginning` characters,
+    and are None where that is 0. Runs inside the caller's transaction.
     """
-    query = sql.with_payloads(wanted, limit, before, PAGE_BYTES)
-    return connection.execute(*query).fetchall()
+    query = sql.with_payloads(wanted, limit, before, PAYLOAD_BUDGET_BYTES, beginning)
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(*query).fetchall()
+
+
+def page_without_texts(
+    connection: Connection, wanted: EventFilter, limit: int, before: Position | None = None
+) -> list[Row]:
+    """As `page`, without the columns `payload` and `error`."""
+    query = sql.newest_first(wanted, limit, before, _WITHOUT_TEXTS)
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(*query).fetchall()
 
 
 def position(row: Row) -> Position:
-    """Where a row of `page` stands."""
-    return Position(*(row[COLUMNS.index(name)] for name in ORDER))
+    """Where a row of a page stands."""
+    return Position(*(row[name] for name in ORDER))
+
+
+def _fetched(cursor: ServerCursor[Any], columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The rows, as many at once as have payloads of `PAYLOAD_BUDGET_BYTES` together."""
+    index = columns.index("payload") if "payload" in columns else None
+    size, largest = FIRST_ROWS, 1
+    while rows := cursor.fetchmany(size):
+        if index is not None:
+            largest = max(largest, *(len(row[index] or "") for row in rows))
+        size = min(STREAMED_ROWS, max(1, PAYLOAD_BUDGET_BYTES // largest))
+        yield from rows

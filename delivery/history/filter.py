@@ -1,8 +1,8 @@
-"""Which rows of the log are wanted, and the shape and the order they come in."""
+"""Which rows of the log are wanted, their columns, and their order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from delivery.domain.record import Place
@@ -24,8 +24,10 @@ COLUMNS = (
     "resolution",
 )
 
-# The order of the log. Within one transaction it is that of the records' places.
-ORDER = ("consumed_at", "record_topic", "record_partition", "record_offset")
+COORDINATES = ("record_topic", "record_partition", "record_offset")
+
+# The order of the log. Within one transaction it is that of the records' coordinates.
+ORDER = ("consumed_at", *COORDINATES)
 
 
 class Position(NamedTuple):
@@ -35,6 +37,11 @@ class Position(NamedTuple):
     topic: str
     partition: int
     offset: int
+
+    def __str__(self) -> str:
+        """As it stands in links and cursors: `parse.position` reads it."""
+        time = self.consumed_at.astimezone(UTC).isoformat()
+        return f"{time}/{self.topic}/{self.partition}/{self.offset}"
 
 
 @dataclass(frozen=True)
@@ -48,4 +55,4 @@ class EventFilter:
     since: datetime | None = None
     until: datetime | None = None
     outcomes: Sequence[Outcome] = ()
-    place: Place | None = None
+    coordinates: Place | None = None

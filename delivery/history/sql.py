@@ -1,8 +1,9 @@
-"""Which rows of the log are wanted, as SQL that finds them by index. It runs nothing.
+"""Builds the SQL that finds the wanted rows of the log by index. It runs nothing.
 
-The three logs are selected from in one shape: that of the view `event_history`, which is there for
-people and BI tools. Through the view PostgreSQL would have to sort every dead letter to give the
-newest; here each log is asked for its newest rows, and the newest of these are taken.
+The three logs are read in the shape of the view `event_history`, but not through it: the view is
+there for people and BI tools. Through it PostgreSQL would sort every dead letter to give the
+newest, and a distributed PostgreSQL would read the whole log for one order. Here each log gives its
+newest rows, and the newest of these are taken.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     ColumnElement,
     Select,
     Text,
@@ -28,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import psycopg
 
 from delivery.domain.vocabulary import EVENT_OUTCOMES, OUTCOMES, Outcome
-from delivery.history.filter import COLUMNS, ORDER, EventFilter, Position
+from delivery.history.filter import COLUMNS, COORDINATES, ORDER, EventFilter, Position
 from delivery.postgres.tables import Time, dead_letters, duplicate_events, processed_events
 
 _DIALECT = psycopg.dialect()  # type: ignore[no-untyped-call]
@@ -52,28 +54,34 @@ def newest_first(
     return text, constants | values
 
 
-def with_payloads(wanted: EventFilter, limit: int, before: Position | None, most: int) -> Query:
-    """The newest rows before a position, and their payloads as long as these fit into `most` bytes.
+def with_payloads(
+    wanted: EventFilter, limit: int, before: Position | None, budget_bytes: int, beginning: int
+) -> Query:
+    """The newest rows before a position, the newest first, with `budget_bytes` of payload.
 
-    The columns are `COLUMNS` and the payload's length. A payload that does not fit is null, and
-    those of older rows are too.
+    The columns are `COLUMNS`, `payload_bytes` (the length) and `is_whole`: whether the payload and
+    those of all newer rows fit into the budget. Of one that does not fit, `payload` has the first
+    `beginning` characters; null if that is 0.
     """
     values = _values(wanted, limit, before)
     text, constants = _with_payloads(_outcomes(wanted), frozenset(values))
-    return text, constants | values | {"most": most}
+    return text, constants | values | {"budget_bytes": budget_bytes, "beginning": beginning}
+
+
+_BEFORE = tuple(f"before_{name}" for name in ORDER)  # parameters: the values of a position
 
 
 def _values(wanted: EventFilter, limit: int | None, before: Position | None) -> dict[str, Any]:
     """What is given, by the names of the query's parameters."""
-    place = zip(ORDER[1:], wanted.place or (), strict=False)
-    after = zip((f"before_{name}" for name in ORDER), before or (), strict=False)
+    coordinates = dict(zip(COORDINATES, wanted.coordinates or (), strict=False))
+    position = dict(zip(_BEFORE, before or (), strict=False))
     values = {
         "order_id": wanted.order_id,
         "since": wanted.since,
         "until": wanted.until,
         "limit": limit,
-        **dict(place),
-        **dict(after),
+        **coordinates,
+        **position,
     }
     return {name: value for name, value in values.items() if value is not None}
 
@@ -112,10 +120,16 @@ def _with_payloads(outcomes: tuple[Outcome, ...], given: frozenset[str]) -> Quer
     found = _found(outcomes, given).subquery()
     newest = [found.c[name].desc() for name in ORDER]
     length = func.octet_length(found.c.payload)
-    fits = func.coalesce(func.sum(length).over(order_by=newest), 0) <= bindparam("most", 0)
-    columns = {c.name: c for c in found.c} | {"payload": case((fits, found.c.payload))}
-    shown = [columns[name].label(name) for name in COLUMNS]
-    return _compiled(select(*shown, length.label("payload_bytes")).order_by(*newest))
+    is_whole = func.coalesce(func.sum(length).over(order_by=newest), 0) <= bindparam(
+        "budget_bytes", 0
+    )
+    beginning: BindParameter[int] = bindparam("beginning", 0)
+    payload = case(
+        (is_whole, found.c.payload), (beginning > 0, func.left(found.c.payload, beginning))
+    )
+    columns: dict[str, ColumnElement[Any]] = {c.name: c for c in found.c}
+    columns |= {"payload": payload, "payload_bytes": length, "is_whole": is_whole}
+    return _compiled(select(*(c.label(name) for name, c in columns.items())).order_by(*newest))
 
 
 def _compiled(query: Select[Any]) -> Query:
@@ -209,7 +223,7 @@ def _conditions(
     columns: Mapping[str, ColumnElement[Any]], given: frozenset[str]
 ) -> Iterator[ColumnElement[bool]]:
     consumed_at = columns["consumed_at"]
-    for name in ("order_id", *ORDER[1:]):
+    for name in ("order_id", *COORDINATES):
         if name in given:
             yield columns[name] == bindparam(name)
     if "since" in given:
@@ -217,8 +231,8 @@ def _conditions(
     if "until" in given:
         yield consumed_at < bindparam("until")
     if "before_consumed_at" in given:
-        place = tuple_(*(columns[name] for name in ORDER))
-        before = [bindparam(f"before_{name}", type_=columns[name].type) for name in ORDER]
-        # The first says to the planner what the second implies.
+        position = [columns[name] for name in ORDER]
+        before = [bindparam(b, type_=c.type) for b, c in zip(_BEFORE, position, strict=True)]
+        # The planner does not conclude this from the comparison of the tuples.
         yield consumed_at <= before[0]
-        yield place < tuple_(*before)
+        yield tuple_(*position) < tuple_(*before)

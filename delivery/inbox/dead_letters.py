@@ -1,12 +1,12 @@
 """Records that could not be processed, kept with their bytes until somebody resolves them."""
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from delivery.domain import headers
 from delivery.domain.event import Rejection
-from delivery.domain.record import Header, Place, Record, spans
+from delivery.domain.record import Place, Record, spans
 from delivery.domain.vocabulary import Resolution
 from delivery.errors import RaceError
 from delivery.postgres.database import Connection
@@ -71,7 +71,7 @@ def insert(
     rows = [
         (
             *record[:6],
-            json.dumps([_header(header) for header in record.headers]),
+            headers.to_json(record.headers),
             rejection.reason,
             rejection.error,
             rejection.order_id,
@@ -89,14 +89,3 @@ def resolve(connection: Connection, places: Sequence[Place], resolution: Resolut
     columns = [list(column) for column in zip(*places, strict=True)]
     if connection.execute(_RESOLVE, (resolution, *columns)).rowcount < len(places):
         raise RaceError("a dead letter was resolved between read and update")
-
-
-def _header(header: Header) -> dict[str, str | None]:
-    """A header as JSON without loss: its value as text where it is UTF-8, as hex otherwise."""
-    key, value = header
-    if value is None:
-        return {"key": key, "value": None}
-    try:
-        return {"key": key, "value": value.decode()}
-    except UnicodeDecodeError:
-        return {"key": key, "value_hex": value.hex()}

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pydantic import SecretStr
 
+from delivery.dead_letters import queries
 from delivery.errors import ForbiddenError, NotMigratedError
 from delivery.monitoring.single_flight import SingleFlight
 from delivery.postgres import database
@@ -25,8 +26,6 @@ LETTERS_EVERY = 15.0
 Why = str | None  # why a check is red; None: it is green
 Checks = dict[str, Why]
 Answer = TypeVar("Answer")
-
-_UNRESOLVED = "SELECT reason, count(*) FROM dead_letters WHERE resolved_at IS NULL GROUP BY reason"
 
 
 def health(last_heartbeat: float) -> Checks:
@@ -78,7 +77,7 @@ def require_schema(url: SecretStr) -> None:
 
 def unresolved_letters(url: SecretStr) -> dict[str, int]:
     """How many dead letters of each reason nobody has resolved. Raises as `require_schema`."""
-    return _ask(url, lambda connection: dict(connection.execute(_UNRESOLVED).fetchall()))
+    return _ask(url, queries.count_open)
 
 
 def _ask(url: SecretStr, ask: Callable[[Connection], Answer]) -> Answer:

@@ -43,7 +43,7 @@ def findings(
 ) -> Iterator[Finding]:
     """Every contradiction, one after the other; none means that the guarantee was kept.
 
-    Runs in the caller's transaction, which has to see one moment: see `history.reading`. The
+    Runs in the caller's transaction, which has to see one moment: see `database.snapshot`. The
     `committed` offsets must have been read before it began: then a worker that runs meanwhile
     makes no finding. Where a gap lies below them, `records` is asked. Memory is bounded.
     Raises UnavailableError.

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from records import at, batch, record, value
 
 from delivery.dead_letters import queries, resolve
-from delivery.dead_letters.queries import LetterStatus
+from delivery.dead_letters.letter import LetterStatus
 from delivery.domain.event import Contract
 from delivery.domain.record import Record
 from delivery.errors import UnavailableError
@@ -49,12 +49,12 @@ def process(
 
 def replay(connection: Connection, contract: Contract = LENIENT) -> list[LetterStatus]:
     """Replays all open letters."""
-    portions = resolve.replay(connection, contract, queries.open_ids(connection, None))
+    portions = resolve.replay(connection, contract, queries.open_ids(connection))
     return [letter for portion in portions for letter in portion]
 
 
 def resolutions(letters: Sequence[LetterStatus]) -> list[tuple[int, str | None]]:
-    return [(letter.place[2], letter.resolution) for letter in letters]
+    return [(letter.coordinates[2], letter.resolution) for letter in letters]
 
 
 def rows_of(connection: Connection, query: str) -> list[tuple[Any, ...]]:
@@ -68,7 +68,7 @@ def test_a_record_is_found_as_it_came(connection: Connection) -> None:
     headers = [("a", b"\xff\x00"), ("a", "문\0".encode()), ("b", None), ("c", b"")]
     came = record(7, b"\x00\xfe{", 3, b"\x00\xff", headers)
     process(connection, [came, record(8, None, 3)])
-    ids = queries.open_ids(connection, None)
+    ids = queries.open_ids(connection)
     first, second = sorted(queries.find(connection, ids), key=lambda letter: letter.dead_letter_id)
     assert first.record == came
     assert (second.record.key, second.record.value) == (None, None)
@@ -160,7 +160,7 @@ def test_resolved_and_unknown_letters_are_left_alone(
     connection: Connection, contents: Contents
 ) -> None:
     process(connection, batch(value(1, FUTURE), value(2, FUTURE), value(3, FUTURE)))
-    first, second, third = queries.open_ids(connection, None)
+    first, second, third = queries.open_ids(connection)
     resolve.discard(connection, [first, 99], "a test order")
     list(resolve.replay(connection, LENIENT, [second]))
     before = contents()
@@ -168,7 +168,7 @@ def test_resolved_and_unknown_letters_are_left_alone(
     resolve.discard(connection, [first, second, 99], "another note")
     assert [resolutions(portion) for portion in portions] == [[(0, "discarded"), (1, "replayed")]]
     assert contents() == before
-    assert queries.open_ids(connection, None) == [third]
+    assert queries.open_ids(connection) == [third]
 
 
 @pytest.mark.parametrize("contract", [CONTRACT, LENIENT])
@@ -178,7 +178,7 @@ def test_the_whole_topic_once_more_changes_no_row_after_repairs(
     future = [value(n, FUTURE) for n in range(1, 5)]
     records = batch(value(9), *future, value(1, FUTURE), b"no JSON", None, value(9))
     process(connection, records)
-    ids = queries.open_ids(connection, None)
+    ids = queries.open_ids(connection)
     resolve.discard(connection, [ids[2], ids[-1]], "by hand")
     replay(connection)
     before = contents()
@@ -191,17 +191,17 @@ def test_the_whole_topic_once_more_changes_no_row_after_repairs(
 
 def test_many_letters_are_replayed_in_portions(connection: Connection) -> None:
     connection.execute(GOOD_LETTERS, (2001,))
-    portions = list(resolve.replay(connection, CONTRACT, queries.open_ids(connection, None)))
+    portions = list(resolve.replay(connection, CONTRACT, queries.open_ids(connection)))
     assert [len(portion) for portion in portions] == [500, 500, 500, 500, 1]
     assert rows_of(connection, COUNTS) == [(2001, 2001, 0, 2001)]
 
 
 def test_what_was_yielded_is_committed_and_the_rest_is_open(connection: Connection) -> None:
     connection.execute(GOOD_LETTERS, (600,))
-    portions = resolve.replay(connection, CONTRACT, queries.open_ids(connection, None))
+    portions = resolve.replay(connection, CONTRACT, queries.open_ids(connection))
     next(portions)
     assert rows_of(connection, COUNTS) == [(500, 500, 0, 500)]
-    assert len(queries.open_ids(connection, None)) == 100
+    assert len(queries.open_ids(connection)) == 100
 
 
 def test_memory_is_bounded_where_records_are_large(connection: Connection) -> None:
@@ -267,7 +267,7 @@ def test_a_letter_that_is_discarded_meanwhile_is_not_processed(
     connection: Connection, rival: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process(connection, batch(value(1, FUTURE), value(2, FUTURE)))
-    first, _ = queries.open_ids(connection, None)
+    first, _ = queries.open_ids(connection)
     before_the_write(monkeypatch, lambda: resolve.discard(rival, [first], "a test order"))
     assert resolutions(replay(connection)) == [(0, "discarded"), (1, "replayed")]
     assert rows_of(connection, DELIVERIES) == [(2, None, at(FUTURE))]
@@ -278,8 +278,8 @@ def test_two_replays_and_a_worker_at_once_double_nothing(
 ) -> None:
     letters = 1000
     connection.execute(GOOD_LETTERS, (letters,))
-    monkeypatch.setattr(resolve, "REPLAYED_AT_ONCE", 50)
-    ids = queries.open_ids(connection, None)
+    monkeypatch.setattr(resolve, "PORTION_LETTERS", 50)
+    ids = queries.open_ids(connection)
     records = sorted(letter.record for letter in queries.find(connection, ids))
     start, failures = threading.Barrier(3), list[BaseException]()
 
@@ -312,4 +312,4 @@ def test_a_server_that_goes_away_is_told_as_such(connection: Connection, rival: 
     connection.execute(GOOD_LETTERS, (1,))
     rival.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
     with pytest.raises(UnavailableError):
-        queries.open_ids(connection, None)
+        list(resolve.replay(connection, CONTRACT, [1]))

@@ -120,7 +120,7 @@ def test_a_worker_makes_the_partitions_that_its_role_could_not(
 
 def test_a_workers_role_repairs(as_worker: Connection) -> None:
     transaction.process(as_worker, Contract(), batch(value(1, FUTURE), b"no JSON"))
-    first, second = queries.open_ids(as_worker, None)
+    first, second = queries.open_ids(as_worker)
     resolve.discard(as_worker, [second], "a test order")
     ((letter,),) = resolve.replay(as_worker, LENIENT, [first])
     assert letter.resolution == "replayed"

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import SecretStr
 
+from delivery.dead_letters import queries
 from delivery.history import stats
-from delivery.history.stats import DeadLetters, Stats
+from delivery.history.stats import Log
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 
@@ -20,7 +21,8 @@ NO_LETTERS = {
     "future_event_time": 0,
     "refused_by_database": 0,
 }
-NOTHING = Stats(
+NO_DELIVERIES = {"pending": 0, "dispatched": 0, "delivered": 0, "cancelled": 0}
+NOTHING = Log(
     outcomes={
         "created": 0,
         "updated": 0,
@@ -30,8 +32,6 @@ NOTHING = Stats(
         "conflict": 0,
         "rejected": 0,
     },
-    deliveries={"pending": 0, "dispatched": 0, "delivered": 0, "cancelled": 0},
-    dead_letters=DeadLetters(0, NO_LETTERS),
     first_consumed_at=None,
     last_consumed_at=None,
 )
@@ -55,23 +55,40 @@ VALUES ('orders', 0, 5, '[]', 'not_json', '', %(now)s, null, null),
 """
 
 
-def counted(database_url: str) -> Stats:
+LETTER = """
+INSERT INTO dead_letters (record_topic, record_partition, record_offset, record_headers, reason,
+                          error)
+VALUES ('orders', 0, %s, '[]', %s, '')
+"""
+
+Counts = tuple[Log, dict[str, int], dict[str, int]]
+
+
+def counted(database_url: str) -> Counts:
+    """The log, the deliveries by status, the open dead letters by reason."""
     with database.snapshot(SecretStr(database_url), "test") as connection:
-        return stats.count(connection)
+        return stats.count(connection), stats.deliveries(connection), queries.count_open(connection)
 
 
 def test_of_an_empty_database_everything_is_named_and_zero(database_url: str) -> None:
-    assert counted(database_url) == NOTHING
+    assert counted(database_url) == (NOTHING, NO_DELIVERIES, NO_LETTERS)
 
 
 def test_records_are_counted_by_what_they_became(connection: Connection, database_url: str) -> None:
     for statement in filter(str.strip, ROWS.split(";")):
         connection.execute(statement.encode(), {"now": NOW})
-    assert counted(database_url) == Stats(
+    log = Log(
         # The letter that was replayed is in the log as what it became.
         outcomes=NOTHING.outcomes | {"created": 1, "updated": 2, "conflict": 1, "rejected": 2},
-        deliveries=NOTHING.deliveries | {"pending": 1, "delivered": 1},
-        dead_letters=DeadLetters(1, NO_LETTERS | {"not_json": 1}),
         first_consumed_at=NOW,
         last_consumed_at=NOW + timedelta(minutes=9),
     )
+    deliveries = NO_DELIVERIES | {"pending": 1, "delivered": 1}
+    assert counted(database_url) == (log, deliveries, NO_LETTERS | {"not_json": 1})
+
+
+def test_open_letters_are_counted_no_further_than_asked_for(connection: Connection) -> None:
+    for offset in range(5):
+        connection.execute(LETTER, (offset, "not_json"))
+    connection.execute(LETTER, (5, "tombstone"))
+    assert queries.count_open(connection, 3) == NO_LETTERS | {"not_json": 3, "tombstone": 1}

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from delivery.dead_letters import advice
-from delivery.dead_letters.queries import DeadLetter, LetterStatus
+from delivery.dead_letters import advice, rendering
+from delivery.dead_letters.letter import DeadLetter, LetterStatus
 from delivery.domain.record import Header, Record
 from delivery.domain.vocabulary import REASONS
 
@@ -14,7 +14,8 @@ NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 def letter(content: bytes | None, *headers: Header) -> DeadLetter:
     record = Record("orders", 3, 7, NOON, content, content, headers)
-    return DeadLetter(1, record, NOON, "not_json", "an error", None, None, None, None)
+    length = None if content is None else len(content)
+    return DeadLetter(1, record, length, NOON, "not_json", "an error", None, None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -36,13 +37,20 @@ def letter(content: bytes | None, *headers: Header) -> DeadLetter:
 def test_contents_are_text_where_a_terminal_can_show_it(
     content: bytes | None, told: str | None
 ) -> None:
-    whole = advice.told(letter(content, ("a", content)))
+    whole = rendering.members(letter(content, ("a", content)))
     assert (whole["record_key"], whole["record_value"]) == (told, told)
     assert whole["record_headers"] == [{"key": "a", "value": told}]
 
 
+@pytest.mark.parametrize(
+    ("cut", "text"), [(True, "문 "), (False, f"0x{'문 앞'.encode()[:-1].hex()}")]
+)
+def test_a_character_at_the_end_is_left_out_only_where_it_was_cut(cut: bool, text: str) -> None:
+    assert rendering.readable("문 앞".encode()[:-1], is_cut=cut) == text
+
+
 def test_people_see_each_header_and_no_order_to_their_terminal() -> None:
-    told = list(advice.lines(letter(b"\x1b", ("a", b"1"), ("a", None), ("\x1b", b"\x1b"))))
+    told = list(rendering.lines(letter(b"\x1b", ("a", b"1"), ("a", None), ("\x1b", b"\x1b"))))
     assert [line[18:] for line in told if line.startswith("record_header:")] == [
         "a=1",
         "a=",
@@ -53,10 +61,12 @@ def test_people_see_each_header_and_no_order_to_their_terminal() -> None:
 
 def test_how_a_letter_stands_is_one_line() -> None:
     status = LetterStatus(4, ("orders", 3, 7), "refused_by_database", "SQLSTATE P0001: a\nb", None)
-    assert advice.became(status) == (
+    assert rendering.status_line(status) == (
         "4 (orders/3/7) stays: refused_by_database: SQLSTATE P0001: a b"
     )
-    assert advice.became(status._replace(resolution="discarded")) == ("4 (orders/3/7) discarded")
+    assert rendering.status_line(status._replace(resolution="discarded")) == (
+        "4 (orders/3/7) discarded"
+    )
 
 
 def test_there_is_advice_for_each_reason() -> None:

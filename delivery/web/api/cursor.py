@@ -1,8 +1,8 @@
 """Where a list goes on: an opaque text that a client gives back as it came. Pure.
 
-It holds the place of the last row, the filters' meaning at the first page, and a check sum over
-both and over what was asked for. The sum is no signature, for there is nothing to protect: it tells
-an accident, such as a cursor of another list, from a cursor.
+It holds the position of the last row, what the filters meant at the first page, and a check sum
+over these and over the request. The sum is no signature, for there is nothing to protect: it
+catches accidents, such as a cursor of another list.
 """
 
 import base64
@@ -11,25 +11,25 @@ import json
 from hashlib import blake2b
 from typing import Any
 
-_SUM = 9  # bytes, so that no padding is needed after it
+_SUM_BYTES = 9  # a multiple of 3: base64 needs no padding behind it
 
 Values = list[Any]  # of JSON
 
 
-def write(asked: str, values: Values) -> str:
-    """A cursor for the list that `asked` names, with its filters."""
+def write(request: str, values: Values) -> str:
+    """A cursor for the list that `request` names, with its filters."""
     body = json.dumps(values, separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(_sum(asked, body) + body).decode().rstrip("=")
+    return base64.urlsafe_b64encode(_sum(request, body) + body).decode().rstrip("=")
 
 
-def read(asked: str, cursor: str) -> Values:
+def read(request: str, cursor: str) -> Values:
     """The values that `write` was given. Raises ValueError for any other text."""
     try:
         whole = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise ValueError(_FOREIGN) from None
-    check, body = whole[:_SUM], whole[_SUM:]
-    if check != _sum(asked, body) or write(asked, values := json.loads(body)) != cursor:
+    check, body = whole[:_SUM_BYTES], whole[_SUM_BYTES:]
+    if check != _sum(request, body) or write(request, values := json.loads(body)) != cursor:
         raise ValueError(_FOREIGN)
     return list(values)
 
@@ -40,5 +40,6 @@ _FOREIGN = (
 )
 
 
-def _sum(asked: str, body: bytes) -> bytes:
-    return blake2b(asked.encode("utf-8", "surrogatepass") + b"\0" + body, digest_size=_SUM).digest()
+def _sum(request: str, body: bytes) -> bytes:
+    asked = request.encode("utf-8", "surrogatepass")
+    return blake2b(asked + b"\0" + body, digest_size=_SUM_BYTES).digest()

@@ -5,20 +5,21 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from delivery.dead_letters.letter import State
 from delivery.domain.vocabulary import Outcome, Reason
 from delivery.history import parse
 
 LAST_ID = 2**63 - 1
 
-# A time as it is asked for, and a record's place.
-_MOMENT = {
+# How a time and a record are written in a request.
+_TIME = {
     "anyOf": [
         {"type": "string", "format": "date-time"},
         {"type": "string", "pattern": "^([0-9]{1,9}[sm]|[0-9]{1,5}[hdw])$"},
     ],
     "examples": ["2026-11-23T10:00:00+09:00", "15m"],
 }
-_PLACE = {
+_COORDINATES = {
     "type": "string",
     "pattern": "^[a-zA-Z0-9._-]{1,249}/[0-9]{1,9}/[0-9]{1,18}$",
     "examples": ["OrderCreateEvent/0/1234"],
@@ -26,13 +27,13 @@ _PLACE = {
 _CURSOR_FORMAT = {"format": "cursor"}
 
 
-def _place(text: str) -> str:
-    parse.place(text)
+def _coordinates(text: str) -> str:
+    parse.coordinates(text)
     return text
 
 
-Moment = Annotated[datetime, BeforeValidator(parse.moment), WithJsonSchema(_MOMENT)]
-RecordPlace = Annotated[str, AfterValidator(_place), WithJsonSchema(_PLACE)]
+Time = Annotated[datetime, BeforeValidator(parse.time), WithJsonSchema(_TIME)]
+Coordinates = Annotated[str, AfterValidator(_coordinates), WithJsonSchema(_COORDINATES)]
 OrderId = Annotated[int, Field(ge=1, le=LAST_ID)]
 
 _SINCE = "Arrived then or later: ISO 8601, in UTC where it has no offset, or 90s, 15m, 2h, 7d, 4w."
@@ -49,13 +50,14 @@ class Filters(BaseModel):
 class EventsQuery(Filters):
     """Which events. Where several filters are given, all must hold."""
 
-    since: Annotated[Moment | None, Field(description=_SINCE)] = None
-    until: Annotated[Moment | None, Field(description="Arrived before then.")] = None
+    since: Annotated[Time | None, Field(description=_SINCE)] = None
+    until: Annotated[Time | None, Field(description="Arrived before then.")] = None
     outcome: Annotated[
         list[Outcome], Field(max_length=20, description="May be given several times.")
     ] = []
     record: Annotated[
-        RecordPlace | None, Field(description="TOPIC/PARTITION/OFFSET: what became of this record.")
+        Coordinates | None,
+        Field(description="TOPIC/PARTITION/OFFSET: what became of this record."),
     ] = None
     order_id: Annotated[OrderId | None, Field(description="Only this order.")] = None
     limit: Annotated[int, Field(ge=1, le=1000, description=_LIMIT)] = 100
@@ -68,7 +70,7 @@ class DeadLettersQuery(Filters):
     """Which dead letters."""
 
     resolution: Annotated[
-        Literal["open", "replayed", "discarded", "any"],
+        State,
         Field(description="`open`: nobody has resolved it."),
     ] = "open"
     reason: Annotated[Reason | None, Field(description="Why the record was rejected.")] = None
@@ -94,8 +96,8 @@ MOST_BUCKETS = 1500  # a day of minutes, and two months of hours
 class StatsQuery(Filters):
     """Over which time, in buckets of which width."""
 
-    since: Annotated[Moment | None, Field(description=f"{_SINCE} An hour ago if left out.")] = None
-    until: Annotated[Moment | None, Field(description="Now if left out.")] = None
+    since: Annotated[Time | None, Field(description=f"{_SINCE} An hour ago if left out.")] = None
+    until: Annotated[Time | None, Field(description="Now if left out.")] = None
     bucket: Annotated[
         Width, Field(description=f"A bucket's width. The newest {MOST_BUCKETS} are given.")
     ] = "1m"

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from delivery import history
+from delivery.dead_letters import queries as letter_queries
+from delivery.dead_letters.letter import LetterFilter
 from delivery.history.filter import EventFilter
 from delivery.postgres.database import Connection
 from delivery.web import pool, queries
 from delivery.web.api import models, paging, problems, serializers
 from delivery.web.api.problems import NotFoundError
+from delivery.web.api.serializers import Serializer
 
 if TYPE_CHECKING:
     from delivery.web.activity import Activity
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/api")
 
 HISTORY_LIMIT = 1000  # events of an order
-SPAN = timedelta(hours=1)  # before now, of the stats, where nothing else is asked for
+DEFAULT_SPAN = timedelta(hours=1)  # of the stats, before now
 
 Reading = Annotated[Connection, Depends(pool.reading, scope="function")]
 
@@ -38,11 +41,11 @@ def order(
     delivery = queries.delivery(connection, order_id)
     if not rows and delivery is None:
         raise NotFoundError(f"no record of order {order_id} has arrived")
-    visible = serializers.Shown(request)
+    serializer = Serializer(request)
     return models.Order(
         order_id=order_id,
-        delivery=None if delivery is None else visible.delivery(delivery),
-        history=[visible.event(row) for row in reversed(rows[:HISTORY_LIMIT])],
+        delivery=None if delivery is None else serializer.delivery(delivery),
+        history=[serializer.event(row) for row in reversed(rows[:HISTORY_LIMIT])],
         truncated=len(rows) > HISTORY_LIMIT,
     )
 
@@ -52,21 +55,22 @@ def events(
     request: Request,
     response: Response,
     connection: Reading,
-    asked: Annotated[models.EventsQuery, Query()],
+    query: Annotated[models.EventsQuery, Query()],
 ) -> models.Events:
     """What became of records, the newest first.
 
     Pages asked for one after another hold each row once that was there at the first page, whatever
     is added meanwhile. Only a dead letter that is replayed moves: it shows as what it became.
     """
-    wanted, before = paging.resumed(request, asked)
-    rows = history.page(connection, wanted, asked.limit + 1, before)
+    wanted, before = paging.resume(request, query)
+    rows = history.page(connection, wanted, query.limit + 1, before)
     following = None
-    if len(rows) > asked.limit:
-        following = paging.after_event(request, wanted, history.position(rows[asked.limit - 1]))
+    if len(rows) > query.limit:
+        following = paging.after_event(request, wanted, history.position(rows[query.limit - 1]))
     paging.link(request, response, following)
-    visible = serializers.Shown(request)
-    return models.Events(events=[visible.event(row) for row in rows[: asked.limit]], next=following)
+    serializer = Serializer(request)
+    events = [serializer.event(row) for row in rows[: query.limit]]
+    return models.Events(events=events, next=following)
 
 
 @router.get("/dead-letters", responses=_LIST)
@@ -74,14 +78,15 @@ def dead_letters(
     request: Request,
     response: Response,
     connection: Reading,
-    asked: Annotated[models.DeadLettersQuery, Query()],
+    query: Annotated[models.DeadLettersQuery, Query()],
 ) -> models.Letters:
     """Records that could not be processed, the newest first, without their contents."""
-    (before,) = (None,) if asked.cursor is None else paging.read(request, asked.cursor)
-    rows = queries.letters(connection, asked.reason, asked.resolution, before, asked.limit + 1)
-    letters = [serializers.letter(row) for row in rows[: asked.limit]]
+    (before,) = (None,) if query.cursor is None else paging.read(request, query.cursor)
+    wanted = LetterFilter(query.resolution, query.reason)
+    rows = letter_queries.newest_first(connection, wanted, before, query.limit + 1)
+    letters = [serializers.letter(row) for row in rows[: query.limit]]
     following = None
-    if len(rows) > asked.limit:
+    if len(rows) > query.limit:
         following = paging.after_letter(request, letters[-1].dead_letter_id)
     paging.link(request, response, following)
     return models.Letters(dead_letters=letters, next=following)
@@ -89,31 +94,31 @@ def dead_letters(
 
 @router.get("/stats", responses=problems.documented(422, 503))
 def stats(
-    request: Request, connection: Reading, asked: Annotated[models.StatsQuery, Query()]
+    request: Request, connection: Reading, query: Annotated[models.StatsQuery, Query()]
 ) -> models.Stats:
     """Records by outcome and time, deliveries by status, open dead letters, lag."""
     activity: Activity = request.app.state.activity
     lag: Lag = request.app.state.lag
-    since, until = _span(asked)
-    buckets = activity.buckets(since, until, models.WIDTHS[asked.bucket])
+    since, until = _span(query)
+    buckets = activity.buckets(since, until, models.WIDTHS[query.bucket])
     partitions, why = lag.latest()
     return models.Stats(
         since=since,
         until=until,
-        bucket=asked.bucket,
+        bucket=query.bucket,
         buckets=[models.Bucket.model_validate(bucket, from_attributes=True) for bucket in buckets],
         counted_since=activity.counted_since,
         counted_at=activity.counted_at,
-        deliveries=serializers.counted(activity.deliveries()),
-        open_dead_letters=queries.open_letters(connection),
+        deliveries=serializers.delivery_counts(activity.deliveries()),
+        open_dead_letters=letter_queries.count_open(connection, queries.MOST_LETTERS),
         lag=serializers.lag(partitions),
         no_lag=why,
     )
 
 
-def _span(asked: models.StatsQuery) -> tuple[datetime, datetime]:
+def _span(query: models.StatsQuery) -> tuple[datetime, datetime]:
     """From when until when: at most as many buckets as an answer may have."""
-    until = asked.until or datetime.now(UTC)
-    since = asked.since or datetime.now(UTC) - SPAN
-    longest = models.WIDTHS[asked.bucket] * models.MOST_BUCKETS
+    until = query.until or datetime.now(UTC)
+    since = query.since or datetime.now(UTC) - DEFAULT_SPAN
+    longest = models.WIDTHS[query.bucket] * models.MOST_BUCKETS
     return (until - longest if until - since > longest else since), until

@@ -1,12 +1,11 @@
-"""What people type into the forms of the pages, read. Pure but for the clock.
+"""Reads what people type into the forms of the pages. Pure but for the clock.
 
-Each function raises ValueError with a text for the one who typed, to be shown at the field.
+Each reader raises ValueError with a text for the one who typed; it is shown at the field.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.datastructures import QueryParams
@@ -38,7 +37,7 @@ def read(
 
 
 @dataclass(frozen=True)
-class Activity:
+class ActivityForm:
     """The filters of the activity: as they were given, what they mean, and what is wrong."""
 
     given: dict[str, Any]
@@ -47,14 +46,14 @@ class Activity:
     errors: dict[str, str]
 
 
-def activity(query: QueryParams) -> Activity:
-    """Reads the filters. Where there are errors, what is wanted leaves out the wrong ones."""
+def activity(query: QueryParams) -> ActivityForm:
+    """Reads the filters. `wanted` leaves out those that are wrong."""
     readers = {
-        "since": parse.moment,
-        "until": parse.moment,
+        "since": parse.time,
+        "until": parse.time,
         "order_id": number,
-        "record": parse.place,
-        "before": position,
+        "record": parse.coordinates,
+        "before": parse.position,
     }
     values, errors = read(readers, query)
     names = query.getlist("outcome")
@@ -67,7 +66,7 @@ def activity(query: QueryParams) -> Activity:
         get("order_id"), get("since"), get("until"), wanted_outcomes, get("record")
     )
     given = {name: query.get(name, "") for name in readers if name != "before"}
-    return Activity(given | {"outcome": names}, wanted, get("before"), errors)
+    return ActivityForm(given | {"outcome": names}, wanted, get("before"), errors)
 
 
 def number(text: str) -> int:
@@ -82,21 +81,6 @@ def outcomes(names: Sequence[str]) -> list[Outcome]:
     if set(names) <= set(OUTCOMES):
         return [outcome for outcome in OUTCOMES if outcome in names]
     raise ValueError(f"Must be of {', '.join(OUTCOMES)}.")
-
-
-def position(text: str) -> Position:
-    """Where a page of the log begins, as `position_text` wrote it into a link."""
-    time, _, rest = text.partition("/")
-    try:
-        return Position(datetime.fromisoformat(time).astimezone(UTC), *parse.place(rest))
-    except (ValueError, OverflowError):
-        raise ValueError("Is not a link of these pages: begin without it.") from None
-
-
-def position_text(position: Position) -> str:
-    """The position as it stands in a link to what is older."""
-    place = f"{position.topic}/{position.partition}/{position.offset}"
-    return f"{position.consumed_at.astimezone(UTC).isoformat()}/{place}"
 
 
 def one_of(names: Sequence[str]) -> Reader:

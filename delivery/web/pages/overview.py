@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
+from delivery.dead_letters import queries as letter_queries
 from delivery.domain.vocabulary import OUTCOMES
 from delivery.postgres.database import Connection
 from delivery.web import queries
@@ -40,7 +41,7 @@ def figures(app: FastAPI, connection: Connection, span: str) -> dict[str, Any]:
         "events": queries.estimated_events(connection),
         **_activity(app.state.activity, SPANS[span]),
         **_lag(app.state.lag),
-        **_letters(queries.open_letters(connection)),
+        **_letters(letter_queries.count_open(connection, queries.MOST_LETTERS)),
     }
 
 

@@ -5,17 +5,32 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
-from delivery.domain.vocabulary import OUTCOMES, REASONS, RESOLUTIONS
+from delivery import history
+from delivery.dead_letters import queries as letter_queries
+from delivery.dead_letters.letter import STATES, LetterFilter
+from delivery.domain.event import OrderCreated
+from delivery.domain.vocabulary import OUTCOMES, REASONS
+from delivery.history import EventFilter, Position, Row, parse
 from delivery.postgres.database import Connection
 from delivery.web import queries
-from delivery.web.pages import changes, error_pages, forms, overview, rendering
-from delivery.web.pages import dead_letter as letters
+from delivery.web.pages import (
+    changes,
+    dead_letter,
+    error_pages,
+    formatting,
+    forms,
+    overview,
+    rendering,
+)
 from delivery.web.pages import timeline as timelines
 from delivery.web.pool import reading
 
 ON_ONE_PAGE = 50  # records, or dead letters
 
-STANDINGS = ("open", *RESOLUTIONS, "any")
+# Of a value that is too large for its page: characters of JSON, bytes of a dead letter.
+BEGINNING = 20_000
+
+_SHAPING = tuple(outcome for outcome in OUTCOMES if outcome in changes.SHAPING)
 
 Reading = Annotated[Connection, Depends(reading, scope="function")]
 
@@ -27,8 +42,8 @@ def front(request: Request, connection: Reading, span: str = "hour") -> Response
     """How it goes, and a field to find an order."""
     if span not in overview.SPANS:
         return error_pages.page(request, 422, f"span must be one of {', '.join(overview.SPANS)}.")
-    told = overview.figures(request.app, connection, span)
-    return rendering.page(request, "overview.html", **told)
+    figures = overview.figures(request.app, connection, span)
+    return rendering.page(request, "overview.html", **figures)
 
 
 @router.get("/orders")
@@ -44,54 +59,55 @@ def find_order(request: Request, order_id: str = "") -> Response:
 @router.get("/orders/{order_id}")
 def order(request: Request, connection: Reading, order_id: str, before: str = "") -> Response:
     """The delivery of an order, and its records with what each changed."""
-    readers = {"order_id": forms.number, "before": forms.position}
+    readers = {"order_id": forms.number, "before": parse.position}
     values, errors = forms.read(readers, {"order_id": order_id, "before": before})
     if "order_id" in errors:
         return error_pages.bad_order_id(request, order_id, errors["order_id"])
     if errors:
-        return error_pages.page(request, 422, errors["before"])
+        return error_pages.page(request, 422, formatting.sentence(errors["before"]))
     number = values["order_id"]
-    rows = queries.timeline(connection, number, values.get("before"), ON_ONE_PAGE + 1)
+    timeline = _timeline(request, connection, number, values.get("before"))
     delivery = queries.delivery(connection, number)
-    if not rows and not delivery:
+    if not timeline["rows"] and not delivery:
         return error_pages.unknown_order(request, number)
     is_masked = not rendering.shows_personal_data(request)
-    told = {
-        "order_id": number,
-        "is_part": bool(before),
-        "delivery": timelines.delivery(delivery, is_masked) if delivery else None,
-    }
-    told |= _timeline(connection, number, rows, is_masked)
-    return rendering.page(request, "order.html", **told)
+    return rendering.page(
+        request,
+        "order.html",
+        order_id=number,
+        is_part=bool(before),
+        delivery=timelines.delivery(delivery, is_masked) if delivery else None,
+        **timeline,
+    )
 
 
 @router.get("/events")
 def events(request: Request, connection: Reading) -> Response:
     """The newest records of the log that match the filters, which are all in the address."""
-    asked = forms.activity(request.query_params)
-    rows: list[queries.Row] = []
-    if not asked.errors:
-        rows = queries.records(connection, asked.wanted, ON_ONE_PAGE + 1, asked.before)
+    form = forms.activity(request.query_params)
+    rows: list[Row] = []
+    if not form.errors:
+        rows = history.page_without_texts(connection, form.wanted, ON_ONE_PAGE + 1, form.before)
     older = ""
     if len(rows) > ON_ONE_PAGE:
-        position = forms.position_text(queries.position(rows[ON_ONE_PAGE - 1]))
-        older = rendering.link("/events", asked.given | {"before": position})
+        last = history.position(rows[ON_ONE_PAGE - 1])
+        older = rendering.link("/events", form.given | {"before": str(last)})
     return rendering.page(
         request,
         "events.html",
-        422 if asked.errors else 200,
+        422 if form.errors else 200,
         rows=rows[:ON_ONE_PAGE],
-        values=asked.given,
-        errors=asked.errors,
+        values=form.given,
+        errors=form.errors,
         outcomes=OUTCOMES,
-        is_filtered=any(asked.given.values()),
-        is_older=asked.before is not None,
+        is_filtered=any(form.given.values()),
+        is_older=form.before is not None,
         older=older,
     )
 
 
 @router.get("/dead-letters")
-def dead_letters(
+def letters(
     request: Request,
     connection: Reading,
     reason: str = "",
@@ -101,15 +117,17 @@ def dead_letters(
     """Records that could not be processed, the newest first."""
     readers = {
         "reason": forms.one_of(REASONS),
-        "resolution": forms.one_of(STANDINGS),
+        "resolution": forms.one_of(STATES),
         "before": forms.number,
     }
-    given = {"reason": reason, "resolution": resolution or STANDINGS[0], "before": before}
+    given = {"reason": reason, "resolution": resolution or STATES[0], "before": before}
     values, errors = forms.read(readers, given)
-    rows: list[queries.Row] = []
+    rows: list[Row] = []
     if not errors:
-        rows = queries.letters(connection, values.get("reason"), values["resolution"],
-                               values.get("before"), ON_ONE_PAGE + 1)  # fmt: skip
+        wanted = LetterFilter(values["resolution"], values.get("reason"))
+        rows = letter_queries.newest_first(
+            connection, wanted, values.get("before"), ON_ONE_PAGE + 1
+        )
     last = rows[ON_ONE_PAGE - 1]["dead_letter_id"] if len(rows) > ON_ONE_PAGE else ""
     return rendering.page(
         request,
@@ -119,34 +137,48 @@ def dead_letters(
         values=given,
         errors=errors,
         reasons=REASONS,
-        resolutions=STANDINGS,
-        is_filtered=bool(reason) or given["resolution"] != STANDINGS[0],
+        resolutions=STATES,
+        is_filtered=bool(reason) or given["resolution"] != STATES[0],
         older=last and rendering.link("/dead-letters", given | {"before": last}),
     )
 
 
 @router.get("/dead-letters/{dead_letter_id}")
-def dead_letter(request: Request, connection: Reading, dead_letter_id: str) -> Response:
+def letter(request: Request, connection: Reading, dead_letter_id: str) -> Response:
     """One letter: why, what to do about it, and the record itself."""
     try:
-        row = queries.letter(connection, forms.number(dead_letter_id))
+        number = forms.number(dead_letter_id)
     except ValueError as error:
         return error_pages.page(request, 422, str(error))
-    if row is None:
-        return error_pages.page(request, 404, f"There is no dead letter {dead_letter_id}.")
-    told = letters.told(row, not rendering.shows_personal_data(request))
-    return rendering.page(request, "dead_letter.html", letter=told)
+    letters = letter_queries.find(connection, [number], BEGINNING)
+    if not letters:
+        return error_pages.page(request, 404, f"There is no dead letter {number}.")
+    members = dead_letter.members(letters[0], not rendering.shows_personal_data(request))
+    return rendering.page(request, "dead_letter.html", letter=members)
 
 
 def _timeline(
-    connection: Connection, order_id: int, rows: list[queries.Row], is_masked: bool
+    request: Request, connection: Connection, order_id: int, before: Position | None
 ) -> dict[str, Any]:
-    """The rows of one page, and where those before them are, of which one is in `rows`."""
-    if len(rows) <= ON_ONE_PAGE:
-        return {"rows": timelines.told(None, rows, is_masked), "older": ""}
-    rows = rows[-ON_ONE_PAGE:]
-    before = queries.position(rows[0])
-    payload = queries.shaped_before(connection, order_id, before)
-    shaped = None if payload is None else changes.read(payload)
-    older = rendering.link(f"/orders/{order_id}", {"before": forms.position_text(before)})
-    return {"rows": timelines.told(shaped, rows, is_masked), "older": older}
+    """The rows of one page in the order of the log, and the link to those before them."""
+    is_masked = not rendering.shows_personal_data(request)
+    wanted = EventFilter(order_id=order_id)
+    rows = history.page(connection, wanted, ON_ONE_PAGE + 1, before, BEGINNING)
+    is_last = len(rows) <= ON_ONE_PAGE
+    rows = rows[:ON_ONE_PAGE][::-1]
+    if is_last:
+        return {"rows": timelines.render(None, rows, is_masked), "older": ""}
+    first = history.position(rows[0])
+    shaped = _shaped_before(connection, order_id, first)
+    older = rendering.link(f"/orders/{order_id}", {"before": str(first)})
+    return {"rows": timelines.render(shaped, rows, is_masked), "older": older}
+
+
+def _shaped_before(
+    connection: Connection, order_id: int, position: Position
+) -> OrderCreated | None:
+    """The event that shaped the order's delivery last before a position, where it can be read."""
+    wanted = EventFilter(order_id=order_id, outcomes=_SHAPING)
+    rows = history.page(connection, wanted, 1, position)
+    payloads = [row["payload"] for row in rows if row["is_whole"]]
+    return changes.read(payloads[0]) if payloads else None

@@ -1,0 +1,56 @@
+"""Dead letters as values: one whole, one without its contents, and which of them are wanted."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple, get_args
+
+from delivery.domain.record import Place, Record
+from delivery.domain.vocabulary import Reason, Resolution
+
+# What became of a letter; `any` leaves it open which.
+State = Literal["open", Resolution, "any"]
+
+STATES: tuple[State, ...] = get_args(State)
+
+
+@dataclass(frozen=True)
+class LetterFilter:
+    """The letters in a state, of one reason if it is given."""
+
+    state: State = "open"
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A dead letter: the record as it came, why it was rejected, and what became of it since.
+
+    `value_bytes` is the length of the record's value, of which `record` may hold the beginning
+    only.
+    """
+
+    dead_letter_id: int
+    record: Record
+    value_bytes: int | None
+    consumed_at: datetime
+    reason: Reason
+    error: str
+    order_id: int | None
+    resolved_at: datetime | None
+    resolution: Resolution | None
+    resolution_note: str | None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether only the beginning of the record's value is here."""
+        return self.value_bytes is not None and self.value_bytes > len(self.record.value or b"")
+
+
+class LetterStatus(NamedTuple):
+    """What became of a letter, without its record's contents. An open one has no resolution."""
+
+    dead_letter_id: int
+    coordinates: Place
+    reason: Reason
+    error: str
+    resolution: Resolution | None

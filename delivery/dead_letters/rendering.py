@@ -1,0 +1,67 @@
+"""Dead letters as text for people and as members for JSON. Pure."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from delivery.dead_letters.advice import ADVICE
+from delivery.dead_letters.contents import readable
+from delivery.dead_letters.letter import DeadLetter, LetterStatus
+
+
+def members(letter: DeadLetter, *, marks_controls: bool = False) -> dict[str, Any]:
+    """The letter under the names of its columns, with what to do about it.
+
+    The record's contents are `readable`.
+    """
+    record = letter.record
+    text = partial(readable, marks_controls=marks_controls)
+    return {
+        "dead_letter_id": letter.dead_letter_id,
+        "record_topic": record.topic,
+        "record_partition": record.partition,
+        "record_offset": record.offset,
+        "record_time": record.time,
+        "record_key": text(record.key),
+        "record_value": text(record.value, is_cut=letter.is_cut),
+        "record_headers": [{"key": key, "value": text(value)} for key, value in record.headers],
+        "reason": letter.reason,
+        "error": letter.error,
+        "order_id": letter.order_id,
+        "consumed_at": letter.consumed_at,
+        "resolved_at": letter.resolved_at,
+        "resolution": letter.resolution,
+        "resolution_note": letter.resolution_note,
+        "advice": None if letter.resolution else ADVICE[letter.reason],
+    }
+
+
+def lines(letter: DeadLetter) -> Iterator[str]:
+    """The same for people: a line for each column and for each header."""
+    for name, value in members(letter).items():
+        if name == "record_headers":
+            for header in value:
+                yield _line("record_header", f"{_key(header)}={_or_empty(header['value'])}")
+        else:
+            yield _line(name, _or_empty(value))
+
+
+def status_line(letter: LetterStatus) -> str:
+    """One line: whether the letter is resolved, or why not."""
+    coordinates = "/".join(map(str, letter.coordinates))
+    if letter.resolution is None:
+        error = " ".join(letter.error.split())  # a trigger's message may have several lines
+        return f"{letter.dead_letter_id} ({coordinates}) stays: {letter.reason}: {error}"
+    return f"{letter.dead_letter_id} ({coordinates}) {letter.resolution}"
+
+
+def _key(header: dict[str, Any]) -> str | None:
+    return readable(header["key"].encode())
+
+
+def _line(name: str, value: object) -> str:
+    return f"{name + ':':18}{value}"
+
+
+def _or_empty(value: object) -> object:
+    return "" if value is None else value
