@@ -74,6 +74,9 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python
         self._begun = time.monotonic()
         self._watched = weakref.WeakSet[KafkaConnection]()
         super().__init__(net, **config)
+        # kafka-python 3.0.12 takes this option and forgets it: every question would make the topic.
+        may_make_topics = config.get("allow_auto_create_topics", False)
+        self.cluster.config["allow_auto_create_topics"] = may_make_topics
 
     @property
     def refusal(self) -> str | None:

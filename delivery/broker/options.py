@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from kafka.errors import KafkaError
 
-from delivery.broker import tls
+from delivery.broker import sasl, tls
 from delivery.broker.connections import ClientFactory
 from delivery.broker.refusals import CONSUMER, Failure, Rights, explained
 from delivery.settings import KafkaSettings
@@ -39,17 +39,14 @@ def connect(
 
 def connection(settings: KafkaSettings) -> dict[str, Any]:
     """The options that all clients share. Raises SettingsError for unusable TLS files."""
-    password = settings.kafka_sasl_password
     return {
         "bootstrap_servers": settings.kafka_bootstrap_servers.split(","),
         "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
         "client_id": "delivery",
         "kafka_client": ClientFactory(settings),
         "security_protocol": settings.kafka_security_protocol,
-        "sasl_mechanism": settings.kafka_sasl_mechanism,
-        "sasl_plain_username": settings.kafka_sasl_username,
-        "sasl_plain_password": password.get_secret_value() if password else None,
         "ssl_context": tls.context(settings),
+        **sasl.options(settings),
     }
 
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from kafka.errors import (
     AuthorizationError,
-    ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     IllegalSaslStateError,
     IncompatibleBrokerVersion,
@@ -18,7 +17,6 @@ from kafka.errors import (
     KafkaTimeoutError,
     RequestTimedOutError,
     SaslAuthenticationFailedError,
-    TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
     UnsupportedSaslMechanismError,
 )
@@ -61,7 +59,7 @@ def explained(failure: Failure, settings: KafkaSettings, rights: Rights = CONSUM
     error = failure.error
     if isinstance(error.__cause__, Explained):  # whoever raised it knew why
         return error.__cause__
-    if isinstance(error, AuthorizationError):
+    if isinstance(error, AuthorizationError) or _NO_PRODUCER_ID in str(error):
         return _forbidden(error, settings, rights)
     if isinstance(error, UnknownTopicOrPartitionError):
         topic = settings.kafka_topic
@@ -88,17 +86,16 @@ def probed(failure: Failure, settings: KafkaSettings) -> Explained:
     return known
 
 
-def _forbidden(
-    error: AuthorizationError, settings: KafkaSettings, rights: Rights
-) -> ForbiddenError:
-    match error:
-        case GroupAuthorizationFailedError():
-            right = f"{rights.group} on group {settings.kafka_group_id}"
-        # Kafka asks for an idempotent producer's id whether it may write to any topic.
-        case TopicAuthorizationFailedError() | ClusterAuthorizationFailedError():
-            right = f"{rights.topic} on topic {settings.kafka_topic}"
-        case _:
-            right = f"another right ({type(error).__name__})"
+# An idempotent producer gets its id if it may write to any topic. Where it may not, kafka-python
+# raises a bare KafkaError with this in its text.
+_NO_PRODUCER_ID = "ClusterAuthorizationFailedError"
+
+
+def _forbidden(error: BaseException, settings: KafkaSettings, rights: Rights) -> ForbiddenError:
+    if isinstance(error, GroupAuthorizationFailedError):
+        right = f"{rights.group} on group {settings.kafka_group_id}"
+    else:
+        right = f"{rights.topic} on topic {settings.kafka_topic}"
     user = settings.kafka_sasl_username
     return ForbiddenError(f"Kafka's user{f' {user}' if user else ''} needs {right}")
 

@@ -1,94 +1,57 @@
 """The settings: read once from the environment, validated with messages that name the variable.
 
-This is the only module that reads the environment. Secrets are `SecretStr`: they never reach a
-log, an error or `repr`.
+Only this package reads the environment. A setting may be a file instead, of the variable's name, in
+the folder DELIVERY_SECRETS_DIR: what Kubernetes, Compose and systemd make of a secret. Secrets are
+`SecretStr`: they never reach a log, an error or `repr`.
 """
 
+import os
 from datetime import UTC, timedelta
-from typing import Annotated, Literal, TypeVar
+from pathlib import Path
+from typing import Annotated, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings
 
 from delivery.errors import SettingsError
+from delivery.settings.kafka import KafkaSettings
 from delivery.settings.values import (
-    BootstrapServers,
+    CONFIG,
+    PREFIX,
     Horizon,
     Level,
-    Mechanism,
     PostgresqlUrl,
-    ReadableFile,
-    SessionTimeout,
     Skew,
-    TopicName,
     WebTimeout,
     Zone,
 )
 
-PREFIX = "DELIVERY_"
-
-_CONFIG = SettingsConfigDict(
-    env_prefix=PREFIX, arbitrary_types_allowed=True, env_ignore_empty=True, frozen=True
-)
+__all__ = [
+    "PREFIX",
+    "DatabaseSettings",
+    "KafkaSettings",
+    "MonitoringSettings",
+    "WebSettings",
+    "WorkerSettings",
+    "check",
+    "load",
+    "load_if_set",
+]
 
 
 class DatabaseSettings(BaseSettings):
     """Where PostgreSQL is: every command but `publish` and `schema` needs it."""
 
-    model_config = _CONFIG
+    model_config = CONFIG
 
     database_url: PostgresqlUrl
-
-
-class KafkaSettings(BaseSettings):
-    """Where Kafka is, and how to talk to it."""
-
-    model_config = _CONFIG
-
-    kafka_bootstrap_servers: BootstrapServers
-    kafka_topic: TopicName = "OrderCreateEvent"
-    kafka_group_id: Annotated[str, Field(min_length=1)] = "group-delivery"
-    kafka_session_timeout: SessionTimeout = timedelta(seconds=45)
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    kafka_sasl_mechanism: Mechanism | None = None
-    kafka_sasl_username: str | None = None
-    kafka_sasl_password: SecretStr | None = None
-    kafka_ssl_cafile: ReadableFile | None = None
-    kafka_ssl_certfile: ReadableFile | None = None
-    kafka_ssl_keyfile: ReadableFile | None = None
-    kafka_ssl_password: SecretStr | None = None
-    kafka_ssl_check_hostname: bool = True
-
-    @model_validator(mode="after")
-    def _security_is_complete(self) -> "KafkaSettings":
-        # kafka-python is nearly silent about a wrong combination, so it is refused here.
-        protocol = self.kafka_security_protocol
-        _all_or_none(self, protocol.startswith("SASL"), _SASL, "SASL_PLAINTEXT or SASL_SSL")
-        if not protocol.endswith("SSL"):
-            _all_or_none(self, False, _TLS, "SSL or SASL_SSL")
-        if self.kafka_ssl_keyfile and not self.kafka_ssl_certfile:
-            raise ValueError("DELIVERY_KAFKA_SSL_KEYFILE needs DELIVERY_KAFKA_SSL_CERTFILE")
-        return self
-
-
-_SASL = ("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password")
-_TLS = ("kafka_ssl_cafile", "kafka_ssl_certfile", "kafka_ssl_keyfile", "kafka_ssl_password")
-
-
-def _all_or_none(settings: KafkaSettings, wanted: bool, names: tuple[str, ...], with_: str) -> None:
-    wrong = [name for name in names if (getattr(settings, name) is not None) != wanted]
-    if wrong:
-        variables = ", ".join(f"{PREFIX}{name}".upper() for name in wrong)
-        protocol = f"DELIVERY_KAFKA_SECURITY_PROTOCOL is {settings.kafka_security_protocol}"
-        reason = "missing:" if wanted else f"of use with {with_} only:"
-        raise ValueError(f"{variables} {'are' if wrong[1:] else 'is'} {reason} {protocol}")
 
 
 class WorkerSettings(BaseSettings):
     """How records are read and processed."""
 
-    model_config = _CONFIG
+    model_config = CONFIG
 
     event_timezone: Zone = UTC
     max_future_skew: Skew = timedelta(minutes=5)
@@ -100,7 +63,7 @@ class WorkerSettings(BaseSettings):
 class MonitoringSettings(BaseSettings):
     """Where a worker tells its metrics and its health: nowhere, unless a port is set."""
 
-    model_config = _CONFIG
+    model_config = CONFIG
 
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     metrics_host: Annotated[str, Field(min_length=1)] = "0.0.0.0"  # noqa: S104  # for probes
@@ -109,7 +72,7 @@ class MonitoringSettings(BaseSettings):
 class WebSettings(BaseSettings):
     """Where `delivery serve` listens, what it reads and what it shows."""
 
-    model_config = _CONFIG
+    model_config = CONFIG
 
     web_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     web_port: Annotated[int, Field(ge=0, le=65535)] = 8080  # 0: one that is free
@@ -136,7 +99,7 @@ Loaded = TypeVar("Loaded", bound=BaseSettings)
 def load(settings: type[Loaded]) -> Loaded:
     """Reads `settings` from the environment. Raises SettingsError: one line, all that is wrong."""
     try:
-        return settings()
+        return _read(settings)
     except ValidationError as error:
         raise SettingsError("; ".join(_messages(error))) from None
 
@@ -144,7 +107,7 @@ def load(settings: type[Loaded]) -> Loaded:
 def load_if_set(settings: type[Loaded]) -> Loaded | None:
     """As `load`; None where something that `settings` can't do without is not set."""
     try:
-        return settings()
+        return _read(settings)
     except ValidationError as error:
         if any(wrong["type"] == "missing" for wrong in error.errors()):
             return None
@@ -156,11 +119,19 @@ def check(*kinds: type[BaseSettings]) -> None:
     wrong: list[str] = []
     for kind in kinds:
         try:
-            kind()
+            _read(kind)
         except ValidationError as error:
             wrong += _messages(error)
     if wrong:
         raise SettingsError("; ".join(wrong))
+
+
+def _read(settings: type[Loaded]) -> Loaded:
+    """From the environment, and what is not there from files."""
+    folder = os.environ.get(_SECRETS_DIR) or None
+    if folder is not None and not Path(folder).is_dir():
+        raise SettingsError(f"{_SECRETS_DIR} is no folder: {folder}")
+    return settings(_secrets_dir=folder)
 
 
 def _messages(error: ValidationError) -> list[str]:
@@ -178,6 +149,7 @@ def _message(error: ErrorDetails) -> str:
 
 
 _DATABASE_URL = "DELIVERY_DATABASE_URL"
+_SECRETS_DIR = "DELIVERY_SECRETS_DIR"
 
 _HINTS = {
     _DATABASE_URL: "the PostgreSQL to use, such as postgresql://user:password@host:5432/"

@@ -14,6 +14,13 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+from pydantic_settings import SettingsConfigDict
+
+PREFIX = "DELIVERY_"
+
+CONFIG = SettingsConfigDict(
+    env_prefix=PREFIX, arbitrary_types_allowed=True, env_ignore_empty=True, frozen=True
+)
 
 # A host name or address, an IPv6 address in brackets, and a port.
 _SERVER = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\]):([1-9]\d{0,4})", re.ASCII)
@@ -106,4 +113,7 @@ BootstrapServers = Annotated[str, AfterValidator(_bootstrap_servers)]
 TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)]
-Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+Mechanism = Literal[
+    "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI", "AWS_MSK_IAM"
+]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/\S*)?$")]

@@ -2,6 +2,7 @@
 
 import traceback
 from datetime import UTC, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -189,7 +190,9 @@ def test_a_right_value_is_taken(
         ("DELIVERY_BATCH_SIZE", "many"),
         ("DELIVERY_LOG_LEVEL", "LOUD"),
         ("DELIVERY_KAFKA_SECURITY_PROTOCOL", "TLS"),
-        ("DELIVERY_KAFKA_SASL_MECHANISM", "GSSAPI"),
+        ("DELIVERY_KAFKA_SASL_MECHANISM", "SCRAM-SHA-1"),
+        ("DELIVERY_KAFKA_SASL_OAUTH_TOKEN_URL", "ldap://idp/token"),
+        ("DELIVERY_KAFKA_SASL_OAUTH_TOKEN_URL", "https://user:password@idp/token"),
         ("DELIVERY_KAFKA_SSL_CAFILE", "/no/such/file"),
         ("DELIVERY_KAFKA_SSL_CERTFILE", "/"),
         ("DELIVERY_KAFKA_SSL_KEYFILE", "/no/such/file"),
@@ -296,6 +299,91 @@ def test_a_certificate_that_would_not_be_used_is_refused(
 def test_a_key_needs_its_certificate(environment: pytest.MonkeyPatch) -> None:
     secure(environment, "SSL", {"DELIVERY_KAFKA_SSL_KEYFILE": THIS_FILE})
     assert "DELIVERY_KAFKA_SSL_CERTFILE" in complaint(KafkaSettings)
+
+
+OAUTH = {
+    "DELIVERY_KAFKA_SASL_MECHANISM": "OAUTHBEARER",
+    "DELIVERY_KAFKA_SASL_OAUTH_TOKEN_URL": "https://idp.example/token",
+    "DELIVERY_KAFKA_SASL_OAUTH_CLIENT_ID": "worker",
+    "DELIVERY_KAFKA_SASL_OAUTH_CLIENT_SECRET": SECRET,
+}
+SCOPE = {"DELIVERY_KAFKA_SASL_OAUTH_SCOPE": "kafka"}
+KERBEROS = {"DELIVERY_KAFKA_SASL_MECHANISM": "GSSAPI"}
+SERVICE = {"DELIVERY_KAFKA_SASL_KERBEROS_SERVICE_NAME": "broker"}
+MSK = {"DELIVERY_KAFKA_SASL_MECHANISM": "AWS_MSK_IAM"}
+
+
+@pytest.mark.parametrize("variables", [OAUTH, OAUTH | SCOPE, KERBEROS, KERBEROS | SERVICE, MSK])
+def test_a_login_may_be_a_token_kerberos_or_aws(
+    environment: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    secure(environment, "SASL_SSL", variables)
+    settings = load(KafkaSettings)
+    assert settings.kafka_sasl_mechanism == variables["DELIVERY_KAFKA_SASL_MECHANISM"]
+
+
+@pytest.mark.parametrize("missing", list(OAUTH)[1:])
+def test_a_token_is_asked_for_with_all_that_belongs_to_it(
+    environment: pytest.MonkeyPatch, missing: str
+) -> None:
+    secure(environment, "SASL_SSL", {**OAUTH, missing: ""})
+    line = complaint(KafkaSettings)
+    assert line.startswith(f"{missing} is missing: ")
+    assert "DELIVERY_KAFKA_SASL_MECHANISM is OAUTHBEARER" in line
+
+
+@pytest.mark.parametrize(
+    ("variables", "refused"),
+    [
+        (SASL | SERVICE, "DELIVERY_KAFKA_SASL_KERBEROS_SERVICE_NAME"),
+        (SASL | SCOPE, "DELIVERY_KAFKA_SASL_OAUTH_SCOPE"),
+        (OAUTH | {"DELIVERY_KAFKA_SASL_PASSWORD": SECRET}, "DELIVERY_KAFKA_SASL_PASSWORD"),
+        (KERBEROS | {"DELIVERY_KAFKA_SASL_USERNAME": "me"}, "DELIVERY_KAFKA_SASL_USERNAME"),
+        (MSK | SCOPE, "DELIVERY_KAFKA_SASL_OAUTH_SCOPE"),
+    ],
+)
+def test_what_belongs_to_another_mechanism_is_refused(
+    environment: pytest.MonkeyPatch, variables: dict[str, str], refused: str
+) -> None:
+    secure(environment, "SASL_SSL", variables)
+    mechanism = variables["DELIVERY_KAFKA_SASL_MECHANISM"]
+    used = f"of no use: DELIVERY_KAFKA_SASL_MECHANISM is {mechanism}"
+    assert complaint(KafkaSettings) == f"{refused} is {used}"
+
+
+def test_aws_s_login_needs_tls(environment: pytest.MonkeyPatch) -> None:
+    secure(environment, "SASL_PLAINTEXT", MSK)
+    line = complaint(KafkaSettings)
+    assert "AWS_MSK_IAM" in line
+    assert "DELIVERY_KAFKA_SECURITY_PROTOCOL is SASL_PLAINTEXT, not SASL_SSL" in line
+
+
+@pytest.mark.parametrize("name", ["DELIVERY_DATABASE_URL", "delivery_database_url"])
+def test_a_setting_may_be_a_file(
+    environment: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text(f"postgresql://u:{SECRET}@h/d\n")
+    environment.setenv("DELIVERY_SECRETS_DIR", str(tmp_path))
+    environment.delenv("DELIVERY_DATABASE_URL", raising=False)
+    url = load(DatabaseSettings).database_url.get_secret_value()
+    assert url == f"postgresql://u:{SECRET}@h/d"
+
+
+def test_the_environment_goes_before_a_file(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "DELIVERY_KAFKA_TOPIC").write_text("of-the-file")
+    environment.setenv("DELIVERY_SECRETS_DIR", str(tmp_path))
+    assert load(KafkaSettings).kafka_topic == "of-the-file"
+    environment.setenv("DELIVERY_KAFKA_TOPIC", "of-the-environment")
+    assert load(KafkaSettings).kafka_topic == "of-the-environment"
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_refused(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.setenv("DELIVERY_SECRETS_DIR", str(tmp_path / "missing"))
+    assert complaint(KafkaSettings).startswith("DELIVERY_SECRETS_DIR is no folder: ")
 
 
 def test_secrets_never_show(environment: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,175 @@
+"""What each command is allowed to do in Kafka, and what it says where a right is missing."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+from kafka.structs import OffsetAndMetadata
+from secured_kafka import PASSWORD, SecuredKafka
+
+from delivery.broker import lag, producer, topic
+from delivery.broker.producer import Outgoing, Published
+from delivery.broker.topic import Topic
+from delivery.errors import ForbiddenError, UnavailableError
+from delivery.settings import KafkaSettings
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+GROUP = "rights"
+RECORDS = [Outgoing(n, None, json.dumps({"n": n}).encode()) for n in range(10)]
+
+_number = itertools.count(1)
+
+# What is given to whom, as `kafka-acls` has it: operation, kind of resource.
+Right = tuple[str, str]
+PUBLISH: list[Right] = [("WRITE", "TOPIC")]
+VERIFY: list[Right] = [("READ", "TOPIC"), ("DESCRIBE", "GROUP")]
+LAG: list[Right] = [("DESCRIBE", "TOPIC"), ("DESCRIBE", "GROUP")]
+
+Allowed = Callable[..., KafkaSettings]
+
+
+@pytest.fixture
+def name(secured_kafka: SecuredKafka) -> str:
+    """A topic of the test's own, with ten records of which the group has read five."""
+    name = f"rights-{next(_number)}"
+    secured_kafka.make_topic(name)
+    everything = KafkaSettings(
+        kafka_bootstrap_servers=secured_kafka.address("PLAINTEXT"), kafka_topic=name
+    )
+    with producer.connected(everything, Published()) as publisher:
+        publisher.publish(RECORDS)
+    servers = everything.kafka_bootstrap_servers
+    with closing(KafkaConsumer(bootstrap_servers=servers, group_id=GROUP)) as consumer:
+        consumer.commit({TopicPartition(name, 0): OffsetAndMetadata(5, "", -1)})
+    return name
+
+
+@pytest.fixture
+def allowed(secured_kafka: SecuredKafka, name: str) -> Iterator[Allowed]:
+    """Gives a user these rights and no others until the end of the test."""
+    given: list[tuple[str, str, str, str]] = []
+
+    def allow(user: str, rights: list[Right]) -> KafkaSettings:
+        for operation, kind in rights:
+            given.append((user, operation, kind, name if kind == "TOPIC" else GROUP))
+            secured_kafka.allow(*given[-1])
+        return KafkaSettings(
+            kafka_bootstrap_servers=secured_kafka.address("LOGIN"),
+            kafka_security_protocol="SASL_PLAINTEXT",
+            kafka_sasl_mechanism="SCRAM-SHA-256",
+            kafka_sasl_username=user,
+            kafka_sasl_password=PASSWORD,
+            kafka_topic=name,
+            kafka_group_id=GROUP,
+        )
+
+    yield allow
+    for right in given:
+        secured_kafka.forbid(*right)
+
+
+# publish
+
+
+def test_publishing_needs_write_on_the_topic_alone(allowed: Allowed) -> None:
+    published = Published()
+    with producer.connected(allowed("publisher", PUBLISH), published) as publisher:
+        publisher.publish(RECORDS)
+    assert published.acknowledged == len(RECORDS)
+
+
+@pytest.mark.parametrize("rights", [[], [("DESCRIBE", "TOPIC")], [("READ", "TOPIC")]])
+def test_publishing_without_write_names_it(
+    allowed: Allowed, name: str, rights: list[Right]
+) -> None:
+    published = Published()
+    with (
+        producer.connected(allowed("publisher", rights), published) as publisher,
+        pytest.raises(ForbiddenError) as raised,
+    ):
+        publisher.publish(RECORDS)
+    assert str(raised.value) == f"Kafka's user publisher needs WRITE on topic {name}"
+    assert published.acknowledged == 0
+
+
+# verify
+
+
+def test_verifying_needs_read_on_the_topic_and_describe_on_the_group(
+    allowed: Allowed, name: str
+) -> None:
+    with topic.opened(allowed("verifier", VERIFY)) as there:
+        assert there.committed() == {(name, 0): 5}
+        assert list(there.records(name, 0, 0, 10)) == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("rights", "missing"),
+    [
+        ([], "READ on topic {}"),
+        (VERIFY[:1], f"DESCRIBE on group {GROUP}"),
+        (VERIFY[1:], "READ on topic {}"),
+    ],
+    ids=["nothing", "no group", "no topic"],
+)
+def test_what_may_not_be_seen_is_not_taken_for_what_is_not_there(
+    allowed: Allowed, name: str, rights: list[Right], missing: str
+) -> None:
+    with (
+        topic.opened(allowed("verifier", rights)) as there,
+        pytest.raises(ForbiddenError) as raised,
+    ):
+        there.committed()
+    assert str(raised.value) == f"Kafka's user verifier needs {missing.format(name)}"
+
+
+def test_a_topic_that_may_be_seen_and_not_read_is_told(allowed: Allowed, name: str) -> None:
+    with topic.opened(allowed("verifier", LAG)) as there:
+        assert there.committed() == {(name, 0): 5}
+        with pytest.raises(ForbiddenError) as raised:
+            list(there.records(name, 0, 0, 5))
+    assert str(raised.value) == f"Kafka's user verifier needs READ on topic {name}"
+
+
+def test_a_topic_that_is_not_there_is_told_and_not_made(secured_kafka: SecuredKafka) -> None:
+    """Also by who may make topics, on a broker that makes them for whoever asks."""
+    missing = f"missing-{next(_number)}"
+    servers = secured_kafka.address("PLAINTEXT")
+    anybody = KafkaSettings(kafka_bootstrap_servers=servers, kafka_topic=missing)
+    for ask in (Topic.committed, lag.behind):
+        with (
+            topic.opened(anybody) as there,
+            pytest.raises(UnavailableError, match=f"Kafka has no topic {missing}"),
+        ):
+            ask(there)
+    with closing(secured_kafka.admin()) as admin:
+        assert missing not in admin.list_topics()
+
+
+# serve
+
+
+def test_the_lag_needs_describe_on_the_topic_and_on_the_group(allowed: Allowed, name: str) -> None:
+    with topic.opened(allowed("verifier", LAG)) as there:
+        (found,) = lag.behind(there)
+    assert (found.topic, found.committed, found.lag) == (name, 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("rights", "missing"),
+    [(LAG[:1], f"DESCRIBE on group {GROUP}"), (LAG[1:], "DESCRIBE on topic {}")],
+    ids=["no group", "no topic"],
+)
+def test_a_lag_that_may_not_be_seen_says_why(
+    allowed: Allowed, name: str, rights: list[Right], missing: str
+) -> None:
+    with (
+        topic.opened(allowed("verifier", rights)) as there,
+        pytest.raises(ForbiddenError) as raised,
+    ):
+        lag.behind(there)
+    assert str(raised.value) == f"Kafka's user verifier needs {missing.format(name)}"
