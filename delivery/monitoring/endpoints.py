@@ -1,4 +1,4 @@
-"""The endpoints that a worker answers on a port of its own, in threads beside its loop."""
+"""The endpoints of a worker, on a port of its own, in threads beside its loop."""
 
 import json
 import socket
@@ -15,53 +15,55 @@ from delivery.monitoring.health import Checks
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+REQUEST_TIMEOUT_S = 10  # for a client to send its request
+
 
 def checked(check: Callable[[], Checks]) -> "WSGIApplication":
-    """An endpoint in JSON that is 200 where all checks are green, 503 otherwise.
+    """An endpoint in JSON: 200 where all checks are green, 503 otherwise.
 
     It names each check, and why it is red.
     """
 
-    def answer(_environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+    def respond(_environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         checks = check()
-        green = not any(checks.values())
-        told = {
+        is_green = not any(checks.values())
+        results = {
             name: {"ok": False, "why": why} if why else {"ok": True} for name, why in checks.items()
         }
-        status = HTTPStatus.OK if green else HTTPStatus.SERVICE_UNAVAILABLE
-        body = json.dumps({"ok": green, "checks": told}) + "\n"
-        return _say(start, status, "application/json", body)
+        status = HTTPStatus.OK if is_green else HTTPStatus.SERVICE_UNAVAILABLE
+        body = json.dumps({"ok": is_green, "checks": results}) + "\n"
+        return _response(start, status, "application/json", body)
 
-    return answer
+    return respond
 
 
 def after(prepare: Callable[[], None], endpoint: "WSGIApplication") -> "WSGIApplication":
-    """The endpoint, with something to do before each of its answers."""
+    """The endpoint, with a call of `prepare` before each of its responses."""
 
-    def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+    def respond(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         prepare()
         return endpoint(environ, start)
 
-    return answer
+    return respond
 
 
 def application(endpoints: "Mapping[str, WSGIApplication]") -> "WSGIApplication":
-    """The endpoints by their paths. Any other path is answered with their list."""
+    """The endpoints by their paths. The response to any other path lists them."""
 
-    def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+    def respond(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         endpoint = endpoints.get(environ["PATH_INFO"])
         if endpoint is None:
-            listed = "".join(f"{path}\n" for path in endpoints)
-            return _say(start, HTTPStatus.NOT_FOUND, "text/plain", f"There are:\n{listed}")
+            paths = "".join(f"{path}\n" for path in endpoints)
+            return _response(start, HTTPStatus.NOT_FOUND, "text/plain", f"There are:\n{paths}")
         if environ["REQUEST_METHOD"] != "GET":
-            return _say(start, HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", "GET only\n")
+            return _response(start, HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", "GET only\n")
         return endpoint(environ, start)
 
-    return answer
+    return respond
 
 
 def serve(host: str, port: int, app: "WSGIApplication") -> None:
-    """Answers on the port until the process ends, each request in a thread of its own.
+    """Serves on the port until the process ends, each request in a thread of its own.
 
     Raises SettingsError where the port can't be had.
     """
@@ -76,7 +78,7 @@ def serve(host: str, port: int, app: "WSGIApplication") -> None:
     Thread(target=server.serve_forever, name="endpoints", daemon=True).start()
 
 
-def _say(start: "StartResponse", status: HTTPStatus, kind: str, body: str) -> Iterable[bytes]:
+def _response(start: "StartResponse", status: HTTPStatus, kind: str, body: str) -> Iterable[bytes]:
     content = body.encode()
     headers = [("Content-Type", f"{kind}; charset=utf-8"), ("Content-Length", str(len(content)))]
     start(f"{status.value} {status.phrase}", headers)
@@ -87,13 +89,13 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True  # a request that hangs must not hold up the end of the worker
 
     def server_bind(self) -> None:
-        TCPServer.server_bind(self)  # the library's own asks the name server who we are
+        TCPServer.server_bind(self)  # the library's own asks the name server for our name
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
         self.setup_environ()
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = 10  # seconds that a client may take to say what it wants
+    timeout = REQUEST_TIMEOUT_S
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the library's name
-        """Says nothing: probes come every few seconds."""
+        """Logs nothing: probes come every few seconds."""

@@ -17,31 +17,31 @@ from delivery.postgres.sqlstate import first_line, translated_errors
 
 APPLICATION = "delivery endpoints"  # not the worker's name: see `database.Session`
 
-# Seconds. What a turn of a moving loop may wait for, each in its turn, is Kafka's poll (1) and its
-# answer about lost records (3), a connection (5) and a lock (5). Red has to come within 30.
-STUCK_AFTER = 25.0
-ANSWER_WITHIN = 2.0
-LETTERS_EVERY = 15.0
+# Between two heartbeats a moving loop may wait for Kafka's poll (1 s) and its answer about lost
+# records (3 s), for a connection (5 s) and for a lock (5 s). Red has to come within 30 s.
+STUCK_AFTER_S = 25.0
+ANSWER_TIMEOUT_S = 2.0
+LETTERS_INTERVAL_S = 15.0
 
 Why = str | None  # why a check is red; None: it is green
 Checks = dict[str, Why]
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 def health(last_heartbeat: float) -> Checks:
-    """Whether the loop moves. `last_heartbeat` is the monotonic time of its last sign of life."""
+    """Whether the loop moves. `last_heartbeat` is a monotonic time."""
     silent = time.monotonic() - last_heartbeat
-    return {"loop": f"it has not turned for {silent:.0f} s" if silent > STUCK_AFTER else None}
+    return {"loop": f"it has not turned for {silent:.0f} s" if silent > STUCK_AFTER_S else None}
 
 
 def readiness(absent: Why, schema: SingleFlight[None]) -> Checks:
     """Whether the group is joined, the database answers and its schema is the one we need.
 
-    It is told within `ANSWER_WITHIN` seconds, also where the database does not answer.
+    Returns within `ANSWER_TIMEOUT_S`, also where the database does not answer.
     """
     checks = {"group": absent, "database": None, "schema": None}
     try:
-        schema.result(ANSWER_WITHIN)
+        schema.result(ANSWER_TIMEOUT_S)
     except (NotMigratedError, ForbiddenError) as error:
         checks["schema"] = first_line(error)
     except Exception as error:
@@ -51,10 +51,10 @@ def readiness(absent: Why, schema: SingleFlight[None]) -> Checks:
 
 @dataclass
 class UnresolvedLetters:
-    """Has the unresolved dead letters shown, by reason.
+    """Reads the unresolved dead letters by reason, and gives their numbers to `show`.
 
-    They are read when somebody asks for the metrics: the worker's loop has better to do. While the
-    database does not answer, the last numbers stay: nobody can resolve a dead letter then.
+    They are read at a request for the metrics, not by the worker's loop. While the database does
+    not answer, the last numbers stay: nobody can resolve a dead letter then.
     """
 
     unresolved: SingleFlight[dict[str, int]]
@@ -62,26 +62,26 @@ class UnresolvedLetters:
     _due: float = 0.0
 
     def refresh(self) -> None:
-        """Reads them, but not more often than every `LETTERS_EVERY` seconds. Never raises."""
+        """Reads them, but not more often than every `LETTERS_INTERVAL_S`. Never raises."""
         if time.monotonic() < self._due:
             return
-        self._due = time.monotonic() + LETTERS_EVERY
+        self._due = time.monotonic() + LETTERS_INTERVAL_S
         with suppress(Exception):  # /readyz says it
-            self.show(self.unresolved.result(ANSWER_WITHIN))
+            self.show(self.unresolved.result(ANSWER_TIMEOUT_S))
 
 
 def require_schema(url: SecretStr) -> None:
     """Raises UnavailableError, NotMigratedError or ForbiddenError."""
-    _ask(url, database.require_migrated)
+    _on_own_connection(url, database.require_migrated)
 
 
 def unresolved_letters(url: SecretStr) -> dict[str, int]:
     """How many dead letters of each reason nobody has resolved. Raises as `require_schema`."""
-    return _ask(url, queries.count_open)
+    return _on_own_connection(url, queries.count_open)
 
 
-def _ask(url: SecretStr, ask: Callable[[Connection], Answer]) -> Answer:
-    """On a connection for this question, that the worker's own never waits."""
+def _on_own_connection(url: SecretStr, read: Callable[[Connection], Result]) -> Result:
+    """Uses a connection of its own, so that a probe never blocks the worker."""
     with translated_errors(), database.connect(url, APPLICATION) as connection:
         connection.execute("SELECT set_config('statement_timeout', '2s', false)")
-        return ask(connection)
+        return read(connection)

@@ -1,4 +1,4 @@
-"""A worker's figures as Prometheus reads them. The README lists their names: they are settled."""
+"""A worker's figures for Prometheus. Their names are public: the README lists them."""
 
 import time
 from bisect import bisect_right
@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from operator import itemgetter
 
 import prometheus_client
 from prometheus_client import (
@@ -25,19 +24,17 @@ from delivery.inbox.transaction import Tally
 
 Lags = Mapping[Partition, int]
 
-COUNTED = (*OUTCOMES, "redelivered")
+OUTCOME_LABELS = (*OUTCOMES, "redelivered")
 
-LAG_EVERY = 1.0  # seconds
+LAG_INTERVAL_S = 1.0
 
-# Upper bounds of the histograms' buckets: records, seconds, seconds.
-RECORDS = (1, 10, 50, 100, 500, 1000, 2000, 5000, 10_000, 50_000, 100_000)
-DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
-AGES = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 24 * 3600)
+# Upper bounds of the histograms' buckets.
+RECORDS_BUCKETS = (1, 10, 50, 100, 500, 1000, 2000, 5000, 10_000, 50_000, 100_000)
+DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
+AGE_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 24 * 3600)
 
 # Otherwise each counter has a gauge beside it, and one would be named delivery_records_created.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
-
-_partition = itemgetter(slice(2))  # a record's topic and partition
 
 
 @dataclass
@@ -55,17 +52,17 @@ class Metrics:
     _lagging: frozenset[Partition] = frozenset()
 
     def __post_init__(self) -> None:
-        self._count()
-        self._observe()
-        self._state()
+        self._make_counters()
+        self._make_histograms()
+        self._make_gauges()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
 
-    def _count(self) -> None:
+    def _make_counters(self) -> None:
         counter = partial(Counter, registry=self.registry)
         records = counter("delivery_records", "Records by what became of them.", ["outcome"])
         # All from the start: a series that begins at 0 shows its first rise too.
-        self._records = {outcome: records.labels(outcome) for outcome in COUNTED}
+        self._records = {outcome: records.labels(outcome) for outcome in OUTCOME_LABELS}
         self._retries = counter(
             "delivery_database_retries", "Batches put back because the database was unavailable."
         )
@@ -77,23 +74,23 @@ class Metrics:
             "Records that retention deleted before they were read.",
         )
 
-    def _observe(self) -> None:
+    def _make_histograms(self) -> None:
         histogram = partial(Histogram, registry=self.registry)
         self._batch_records = histogram(
-            "delivery_batch_records", "Records in a batch.", buckets=RECORDS
+            "delivery_batch_records", "Records in a batch.", buckets=RECORDS_BUCKETS
         )
         self._batch_duration = histogram(
             "delivery_batch_duration_seconds",
             "From the poll's return to the database commit.",
-            buckets=DURATIONS,
+            buckets=DURATION_BUCKETS_S,
         )
         self._event_age = histogram(
             "delivery_event_age_seconds",
             "Age of a batch's oldest record at the database commit, by the records' timestamps.",
-            buckets=AGES,
+            buckets=AGE_BUCKETS_S,
         )
 
-    def _state(self) -> None:
+    def _make_gauges(self) -> None:
         gauge = partial(Gauge, registry=self.registry)
         self._lag = gauge(
             "delivery_lag_records",
@@ -112,11 +109,11 @@ class Metrics:
         )
 
     def polled(self) -> None:
-        """Notes the time; about once a second also how far behind the partitions are."""
+        """Notes the time, and about once a second the lag of the partitions."""
         self.last_heartbeat = self._polled = time.monotonic()
         if self._polled >= self._lag_due:
-            self._lag_due = self._polled + LAG_EVERY
-            self._show(self.lags())
+            self._lag_due = self._polled + LAG_INTERVAL_S
+            self._set_lags(self.lags())
 
     def heartbeat(self) -> None:
         """Notes the time."""
@@ -147,22 +144,28 @@ class Metrics:
         self._lost.inc(records)
 
     def dead_letters(self, unresolved: Mapping[str, int]) -> None:
-        """Shows the number for each reason, also where it is 0. Any thread may call this."""
+        """Sets the number for each reason, also to 0. Any thread may call this."""
         for reason in REASONS:
             self._letters.labels(reason).set(unresolved.get(reason, 0))
 
-    def _show(self, lags: Lags) -> None:
-        for taken_away in self._lagging - lags.keys():
-            self._lag.remove(*taken_away)
+    def _set_lags(self, lags: Lags) -> None:
+        for revoked in self._lagging - lags.keys():
+            self._lag.remove(*revoked)
         for partition, lag in lags.items():
             self._lag.labels(*partition).set(lag)
         self._lagging = frozenset(lags)
 
 
 def _oldest(batch: Sequence[Record]) -> Iterator[Record]:
-    """The first record of each partition. A poll's are ordered; to look at all would take longer
-    than all the counting."""
+    """The first record of each partition.
+
+    A poll's records are ordered. To look at all of them would take longer than all the counting.
+    """
     start = 0
     while start < len(batch):
         yield batch[start]
         start = bisect_right(batch, _partition(batch[start]), lo=start, key=_partition)
+
+
+def _partition(record: Record) -> Partition:
+    return record.topic, record.partition

@@ -67,8 +67,11 @@ def _duration(value: object) -> timedelta:
         ) from None
 
 
+LONGEST_SESSION_TIMEOUT = timedelta(minutes=30)  # group.max.session.timeout.ms of a broker
+
+
 def _between_a_second_and_half_an_hour(value: timedelta) -> timedelta:
-    if not timedelta(seconds=1) <= value <= timedelta(minutes=30):  # more no broker allows
+    if not timedelta(seconds=1) <= value <= LONGEST_SESSION_TIMEOUT:
         raise ValueError("must be between 1 and 1800 seconds")
     return value
 

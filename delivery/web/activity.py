@@ -1,7 +1,8 @@
-"""How many records had which outcome in which minute, counted beside the requests.
+"""How many records had each outcome in each minute, counted beside the requests.
 
 Counting a span of a long log takes seconds, a request may take a tenth of one. The log is
-append-only, so that a minute that is over stays as it was counted.
+append-only: a minute that is over, and in which no transaction can commit any more, stays as it
+was counted.
 """
 
 import time
@@ -17,16 +18,17 @@ from delivery.history import stats
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 from delivery.postgres.sqlstate import translated_errors
-from delivery.web.background import Seen, Watch
 from delivery.web.minutes import MINUTE, Bucket, Minutes
+from delivery.web.poller import Poller, Snapshot
 
 __all__ = ["MINUTE", "Activity", "Bucket"]
 
-# Seconds.
-EVERY = 5.0
-DELIVERIES_EVERY = 60.0
-LONGEST_QUERY = "60s"
-AT_ONCE = 1.0  # so long one look counts older minutes
+MINUTES_INTERVAL_S = 5.0
+DELIVERIES_INTERVAL_S = 60.0
+STATEMENT_TIMEOUT_S = 60
+OLDER_S = 1.0  # so long one read counts older minutes
+
+_SET_TIMEOUT = "SELECT set_config('statement_timeout', %s, false)"
 
 APPLICATION = "delivery serve"
 
@@ -34,13 +36,20 @@ Counted = TypeVar("Counted")
 
 
 class Activity:
-    """What is counted so far: minutes, and deliveries. Safe to ask from any thread."""
+    """What is counted so far: records by minute, deliveries by status. Any thread may ask.
 
-    def __init__(self, url: SecretStr, horizon: timedelta) -> None:
-        self._minutes = Minutes(horizon)
-        self._counting = Watch("activity", partial(_connected, url, self._count), EVERY)
-        self._deliveries = Watch(
-            "deliveries", partial(_connected, url, stats.deliveries), DELIVERIES_EVERY
+    `late_commit_window` is the longest time between a record's `consumed_at` and its commit.
+    """
+
+    def __init__(self, url: SecretStr, horizon: timedelta, late_commit_window: timedelta) -> None:
+        self._minutes = Minutes(horizon, late_commit_window)
+        self._counting = Poller(
+            "activity",
+            partial(_connected, url, partial(_count_now, self._minutes)),
+            MINUTES_INTERVAL_S,
+        )
+        self._deliveries = Poller(
+            "deliveries", partial(_connected, url, stats.deliveries), DELIVERIES_INTERVAL_S
         )
 
     def start(self) -> None:
@@ -61,31 +70,40 @@ class Activity:
     @property
     def counted_at(self) -> datetime | None:
         """When the newest minutes were counted last; None before the first count."""
-        return self._counting.seen().at
+        return self._counting.latest().at
 
     def buckets(self, since: datetime, until: datetime, width: timedelta) -> list[Bucket]:
         """Buckets of whole minutes, the oldest first: see `Minutes.buckets`."""
-        self._counting.seen()  # somebody looks at it
+        self._counting.latest()  # keeps the counts fresh
         return self._minutes.buckets(since, until, width)
 
-    def deliveries(self) -> Seen[dict[str, int]]:
-        """How many deliveries have which status, and when they were counted."""
-        return self._deliveries.seen()
+    def deliveries(self) -> Snapshot[dict[str, int]]:
+        """How many deliveries have each status, and when they were counted."""
+        return self._deliveries.latest()
 
-    def _count(self, connection: Connection) -> None:
-        ((now,),) = connection.execute("SELECT now()")
-        span = self._minutes.newest(now)
-        self._minutes.add(span, stats.by_minute(connection, *span))
-        deadline = time.monotonic() + AT_ONCE
-        while (older := self._minutes.older(now)) and time.monotonic() < deadline:
-            self._minutes.add(older, stats.by_minute(connection, *older))
+
+def count(minutes: Minutes, connection: Connection, now: datetime) -> None:
+    """Counts the minutes that are due, and for a second older ones.
+
+    `now` is a time of the database's clock before this call.
+    """
+    for span in minutes.due(now):
+        minutes.add(span, stats.by_minute(connection, *span), now)
+    deadline = time.monotonic() + OLDER_S
+    while (older := minutes.older(now)) and time.monotonic() < deadline:
+        minutes.add(older, stats.by_minute(connection, *older), now)
+
+
+def _count_now(minutes: Minutes, connection: Connection) -> None:
+    ((now,),) = connection.execute("SELECT now()")
+    count(minutes, connection, now)
 
 
 @contextmanager
 def _connected(
-    url: SecretStr, count: Callable[[Connection], Counted]
+    url: SecretStr, read: Callable[[Connection], Counted]
 ) -> Iterator[Callable[[], Counted]]:
     with database.connect(url, APPLICATION) as connection, translated_errors():
         connection.read_only = True
-        connection.execute("SELECT set_config('statement_timeout', %s, false)", (LONGEST_QUERY,))
-        yield partial(count, connection)
+        connection.execute(_SET_TIMEOUT, (f"{STATEMENT_TIMEOUT_S}s",))
+        yield partial(read, connection)

@@ -1,8 +1,9 @@
-"""The web application: its routes, what it holds while it runs, and what all answers share."""
+"""The web application: its routes, what runs beside them, and how errors become responses."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -19,13 +20,14 @@ from starlette.types import Scope
 from delivery import __version__
 from delivery.errors import UnavailableError
 from delivery.settings import KafkaSettings, WebSettings
+from delivery.settings.values import LONGEST_SESSION_TIMEOUT
 from delivery.web import health
 from delivery.web.activity import Activity
 from delivery.web.api import docs, problems
 from delivery.web.api import routes as api
 from delivery.web.api.problems import NotFoundError, Problem, WrongFieldError, problem
 from delivery.web.lag import Lag
-from delivery.web.middleware import Answers
+from delivery.web.middleware import ResponseMiddleware
 from delivery.web.pages import error_pages
 from delivery.web.pages import routes as pages
 from delivery.web.pool import Pool
@@ -41,7 +43,7 @@ DESCRIPTION = (
 
 
 def create_app(settings: WebSettings, kafka: KafkaSettings | None = None) -> FastAPI:
-    """The application. Without `kafka` it does not tell the lag.
+    """The application. Without `kafka` it does not know the lag.
 
     `app.state` has settings, pool, activity and lag. Nothing is connected before it is started.
     """
@@ -58,25 +60,34 @@ def create_app(settings: WebSettings, kafka: KafkaSettings | None = None) -> Fas
     app.state.pool = Pool(
         settings.reader_url, settings.web_pool_size, settings.web_statement_timeout
     )
-    app.state.activity = Activity(settings.reader_url, settings.web_activity_horizon)
+    app.state.activity = Activity(
+        settings.reader_url, settings.web_activity_horizon, late_commit_window(kafka)
+    )
     app.state.lag = Lag(kafka)
     app.openapi = partial(docs.described, app)  # type: ignore[method-assign]
     _route(app)
     _handle_errors(app)
-    app.add_middleware(Answers, broken=_broken)
+    app.add_middleware(ResponseMiddleware, on_bug=_bug)
     return app
 
 
 @asynccontextmanager
 async def _running(app: FastAPI) -> AsyncIterator[None]:
-    held = app.state.pool, app.state.activity, app.state.lag
-    for part in held:
+    parts = app.state.pool, app.state.activity, app.state.lag
+    for part in parts:
         part.start()
     try:
         yield
     finally:
-        for part in held:
+        for part in parts:
             part.stop()
+
+
+def late_commit_window(kafka: KafkaSettings | None) -> timedelta:
+    """How long a worker's transaction may last: Kafka's session timeout, where it is told here."""
+    if kafka is None or "kafka_session_timeout" not in kafka.model_fields_set:
+        return LONGEST_SESSION_TIMEOUT
+    return kafka.kafka_session_timeout
 
 
 def _route(app: FastAPI) -> None:
@@ -91,41 +102,41 @@ class _Static(StaticFiles):
     """Files that belong to the installed version, kept by browsers for an hour."""
 
     def file_response(self, *arguments: Any, **options: Any) -> Response:
-        answer = super().file_response(*arguments, **options)
-        answer.headers["Cache-Control"] = "public, max-age=3600"
-        return answer
+        response = super().file_response(*arguments, **options)
+        response.headers["Cache-Control"] = "public, max-age=3600"
+        return response
 
 
 def _handle_errors(app: FastAPI) -> None:
-    """Each error becomes an answer; what is not named here is a bug, and becomes 500."""
+    """Each error becomes a response. What is not named here is a bug, and becomes 500."""
 
     @app.exception_handler(RequestValidationError)
     def wrong_fields(request: Request, error: RequestValidationError) -> Response:
-        return _answer(request, problems.wrong_fields(error))
+        return _response(request, problems.wrong_fields(error))
 
     @app.exception_handler(WrongFieldError)
     def wrong_field(request: Request, error: WrongFieldError) -> Response:
-        return _answer(request, problems.wrong_field(error))
+        return _response(request, problems.wrong_field(error))
 
     @app.exception_handler(NotFoundError)
     def not_found(request: Request, error: NotFoundError) -> Response:
-        return _answer(request, problem(404, str(error)))
+        return _response(request, problem(404, str(error)))
 
     @app.exception_handler(UnavailableError)
     def unavailable(request: Request, error: UnavailableError) -> Response:
         log.warning("no answer from the database", error=str(error))
-        return _answer(request, problem(503, "the database does not answer: try again"))
+        return _response(request, problem(503, "the database does not answer: try again"))
 
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> Response:
-        answer = _answer(request, problem(error.status_code, _TOLD[error.status_code]))
+        response = _response(request, problem(error.status_code, _DETAILS[error.status_code]))
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            answer.headers["Allow"] = "GET, HEAD"
-        return answer
+            response.headers["Allow"] = "GET, HEAD"
+        return response
 
 
-# What the framework itself refuses.
-_TOLD = defaultdict(
+# Where the framework itself refuses a request.
+_DETAILS = defaultdict(
     lambda: "the request can't be answered",
     {
         404: "there is nothing at this address: see /api/docs",
@@ -134,13 +145,13 @@ _TOLD = defaultdict(
 )
 
 
-def _answer(request: Request, problem: Problem) -> Response:
+def _response(request: Request, problem: Problem) -> Response:
     """For programs below /api, for people elsewhere."""
     if request.url.path.startswith(("/api", "/healthz", "/readyz")):
-        return problems.answer(problem)
+        return problems.response(problem)
     return error_pages.page(request, problem.status)
 
 
-def _broken(scope: Scope) -> Response:
-    told = "a bug: it stands in the log of `delivery serve`"
-    return _answer(Request(scope), problem(500, told))
+def _bug(scope: Scope) -> Response:
+    detail = "a bug: it stands in the log of `delivery serve`"
+    return _response(Request(scope), problem(500, detail))

@@ -1,4 +1,4 @@
-"""Whether `delivery serve` itself is well, for whoever restarts it or sends it requests."""
+"""Whether `delivery serve` itself is healthy and ready, for supervisors and load balancers."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    """It is well."""
+    """It is healthy, or ready."""
 
     ok: bool = True
 

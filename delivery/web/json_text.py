@@ -1,4 +1,4 @@
-"""JSON as text: taken apart and indented without being parsed, so that nothing in it changes. Pure.
+"""JSON as text: split into tokens and indented, but not parsed: nothing in it changes. Pure.
 
 A payload is shown as it was sent: its keys in their order, also where one stands twice, and its
 numbers with all their digits. Nothing recurses, so that no depth of nesting is too deep.
@@ -7,8 +7,8 @@ numbers with all their digits. Nothing recurses, so that no depth of nesting is 
 import re
 from collections.abc import Iterable, Iterator
 
-# A string, a mark, or a number or word. Spaces between them are passed over. A string that was cut
-# goes on to the end, so that nothing in it is taken for a mark.
+# A string, a mark, or a number or word. Spaces between them are skipped. A string that was cut goes
+# on to the end, so that nothing in it is taken for a mark.
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
 
 _OPENING, _CLOSING = frozenset("{["), frozenset("}]")
@@ -28,10 +28,10 @@ def tokens(text: str) -> Iterator[str]:
 
 
 def indented(parts: Iterable[str], limit: int) -> tuple[str, bool]:
-    """The tokens as people read them, a member to a line; and whether it was cut.
+    """The tokens as people read them, a member to a line; and whether the text was cut.
 
-    An array of numbers only is on one line. Not more than `limit` characters are made, and not more
-    tokens taken than they need.
+    An array of numbers only is on one line. The text has at most `limit` characters, and no more
+    tokens are taken than it needs.
     """
     text, is_cut = _indented(parts, limit)
     return _NUMBERS.sub(_on_one_line, text), is_cut
@@ -53,7 +53,7 @@ def _indented(parts: Iterable[str], limit: int) -> tuple[str, bool]:
 
 
 def _spaced(parts: Iterable[str]) -> Iterator[str]:
-    """The tokens with the spaces and line ends that belong before and after them."""
+    """The tokens, with spaces and line ends between them."""
     depth = 0
     before = ""
     for part in parts:

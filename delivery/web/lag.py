@@ -1,4 +1,4 @@
-"""How far the workers are behind in Kafka, looked at beside the requests."""
+"""How far the workers are behind in Kafka, read beside the requests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,42 +8,44 @@ from typing import NamedTuple
 from delivery.broker import topic
 from delivery.broker.lag import Behind, behind
 from delivery.settings import KafkaSettings
-from delivery.web.background import Watch
+from delivery.web.poller import Poller
 
-EVERY = 5.0  # seconds
+INTERVAL_S = 5.0
 
 NO_KAFKA = "DELIVERY_KAFKA_BOOTSTRAP_SERVERS is not set for `delivery serve`"
 
 
-class Standing(NamedTuple):
-    """The partitions as they were some seconds ago; None, and why, where nobody can tell."""
+class LagStatus(NamedTuple):
+    """The partitions as they were some seconds ago; None, and why, where the lag is not known."""
 
     partitions: list[Behind] | None
     why: str | None
 
 
 class Lag:
-    """What is known of the lag. It joins no group. Safe to ask from any thread."""
+    """What is known of the lag. It joins no group. Any thread may ask."""
 
     def __init__(self, settings: KafkaSettings | None) -> None:
-        self._watch = None if settings is None else Watch("lag", partial(_opened, settings), EVERY)
+        self._poller = (
+            None if settings is None else Poller("lag", partial(_opened, settings), INTERVAL_S)
+        )
 
     def start(self) -> None:
-        """Begins to look, if there is a Kafka to look at."""
-        if self._watch is not None:
-            self._watch.start()
+        """Begins to read it, if there is a Kafka to ask."""
+        if self._poller is not None:
+            self._poller.start()
 
     def stop(self) -> None:
-        """Looks no more."""
-        if self._watch is not None:
-            self._watch.stop()
+        """Reads it no more."""
+        if self._poller is not None:
+            self._poller.stop()
 
-    def latest(self) -> Standing:
-        """What was seen last, if the last look saw something."""
-        if self._watch is None:
-            return Standing(None, NO_KAFKA)
-        seen = self._watch.seen()
-        return Standing(seen.value if seen.why is None else None, seen.why)
+    def latest(self) -> LagStatus:
+        """What was read last, unless a later read failed."""
+        if self._poller is None:
+            return LagStatus(None, NO_KAFKA)
+        latest = self._poller.latest()
+        return LagStatus(latest.value if latest.error is None else None, latest.error)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Where `delivery serve` listens."""
+"""The socket on which `delivery serve` listens."""
 
 import socket
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ BACKLOG = 256
 
 @contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that accepts already; port 0 is one that is free.
+    """A socket that accepts already; port 0 takes a free one.
 
     Raises SettingsError where it can't listen there.
     """
@@ -23,8 +23,8 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
             f"can't listen on {host} port {port}: {error.strerror}; see DELIVERY_WEB_HOST and "
             "DELIVERY_WEB_PORT"
         ) from error
-    # Connections inherit it. Without it the kernel holds an answer's last part back until its
-    # first part is acknowledged: 40 ms on each answer.
+    # Connections inherit it. Without it the kernel holds back the last part of a response until the
+    # first part is acknowledged: 40 ms for each response.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listener:
         yield listener

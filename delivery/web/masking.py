@@ -1,4 +1,4 @@
-"""Personal data is replaced before it leaves the database's rows for a page or an answer. Pure.
+"""Replaces personal data before a row becomes a page or an answer. Pure.
 
 What is not known to be technical counts as personal: free text, ids of users and companies, record
 keys, the values of dead letters, and each field of a payload that the contract does not name.
@@ -34,7 +34,7 @@ _JSON_MASK = f'"{MASK}"'
 
 
 def mask(value: object) -> str:
-    """What stands in the place of `value`; it tells neither its kind nor its length."""
+    """The text instead of `value`. It gives away neither its kind nor its length."""
     del value
     return MASK
 
@@ -49,7 +49,7 @@ def masked_payload(text: str) -> str:
 
 
 def masked_tokens(text: str) -> Iterator[str]:
-    """The tokens of the text as in `masked_payload`, made as they are asked for."""
+    """The tokens of `masked_payload`, each made when it is asked for."""
     containers: list[str] = []  # the marks that opened what we are in
     path: list[str] = []  # the key of each object on the way, "" before its first
     tokens = json_text.tokens(text)
@@ -66,7 +66,7 @@ def masked_tokens(text: str) -> Iterator[str]:
 
 
 def _follow(mark: str, containers: list[str], path: list[str]) -> None:
-    """Where in the document the next part stands, after this mark."""
+    """Follows the mark: what the next part is in, and under which keys."""
     if mark in "{[":
         containers.append(mark)
         if mark == "{":

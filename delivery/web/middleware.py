@@ -1,4 +1,4 @@
-"""What all answers share: headers for security, HEAD, a line in the log, and no traceback."""
+"""What all responses share: headers for security, HEAD, a line in the log, and no traceback."""
 
 import time
 from collections.abc import Callable
@@ -15,18 +15,18 @@ HEADERS = {
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",  # unless the answer says otherwise
+    "Cache-Control": "no-store",  # unless the response says otherwise
 }
 
 PROBES = ("/healthz", "/readyz")
 
 
-class Answers:
+class ResponseMiddleware:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, broken: Callable[[Scope], Response]) -> None:
+    def __init__(self, app: ASGIApp, on_bug: Callable[[Scope], Response]) -> None:
         self.app = app
-        self.broken = broken  # makes the answer where the application has a bug
+        self.on_bug = on_bug  # makes the response where the application has a bug
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -34,26 +34,26 @@ class Answers:
             return
         method = scope["method"]
         scope = {**scope, "method": "GET" if method == "HEAD" else method}
-        answer = _Answer(send, is_head=method == "HEAD")
+        sender = _Sender(send, is_head=method == "HEAD")
         started = time.monotonic()
         try:
-            await self.app(scope, receive, answer.send)
+            await self.app(scope, receive, sender.send)
         except Exception as error:
-            await self._say(scope, receive, answer, error)
-        _log(method, scope, answer.status, time.monotonic() - started)
+            await self._respond_to_bug(scope, receive, sender, error)
+        _log(method, scope, sender.status, time.monotonic() - started)
 
-    async def _say(
-        self, scope: Scope, receive: Receive, answer: "_Answer", error: Exception
+    async def _respond_to_bug(
+        self, scope: Scope, receive: Receive, sender: "_Sender", error: Exception
     ) -> None:
-        """A bug: named in the log by kind and line, for its text may repeat what was asked for."""
-        log.error("a bug", error=type(error).__name__, where=where(error))
-        if answer.status:  # it is sent already
+        """Names the bug in the log by kind and line, for its text may repeat the request."""
+        log.error("a bug", error=type(error).__name__, where=raised_at(error))
+        if sender.status:  # a response is under way already
             raise error
-        await self.broken(scope)(scope, receive, answer.send)
+        await self.on_bug(scope)(scope, receive, sender.send)
 
 
-class _Answer:
-    """Passes an answer on, with the headers of all answers."""
+class _Sender:
+    """Passes a response on, with the headers of all responses."""
 
     def __init__(self, send: Send, is_head: bool) -> None:
         self.status = 0
@@ -71,8 +71,8 @@ class _Answer:
         await self._send(message)
 
 
-def where(error: Exception) -> str:
-    """File and line that raised it."""
+def raised_at(error: Exception) -> str:
+    """File and line that raised the error."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -80,8 +80,8 @@ def where(error: Exception) -> str:
 
 
 def _log(method: str, scope: Scope, status: int, seconds: float) -> None:
-    """One line for each answer. The path's template, not the path: no order's id, no filters."""
+    """One line for each response. The path's template, not the path: no order's id, no filters."""
     path = getattr(scope.get("route"), "path", None)
     milliseconds = round(seconds * 1000, 1)
-    tell = log.debug if path in PROBES else log.info  # they ask every few seconds
-    tell("answered", method=method, path=path, status=status, milliseconds=milliseconds)
+    write = log.debug if path in PROBES else log.info  # they come every few seconds
+    write("answered", method=method, path=path, status=status, milliseconds=milliseconds)

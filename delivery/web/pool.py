@@ -17,21 +17,21 @@ from delivery.postgres.database import Connection
 
 APPLICATION = "delivery serve"
 
-# Seconds.
-WAIT_FOR_TURN = 10.0  # for another request to give its connection back
-WAIT_FOR_CONNECTION = 3.0  # for the server to accept a new one
-RECONNECT = 2.0  # after it the pool tries only when somebody asks, so that recovery is quick
+SLOT_TIMEOUT_S = 10.0  # for another request to give its connection back
+CONNECT_TIMEOUT_S = 3.0  # for the server to accept a new one
+RETRY_AFTER_S = 2  # a database needs at least so long to come back
+RECONNECT_TIMEOUT_S = 2.0  # then the pool tries only for a request, so that recovery is quick
 
 
 class Pool:
-    """At most `size` connections, and as many requests at a time that use them.
+    """At most `size` connections, used by as many requests at a time.
 
-    A request that has to wait waits here, in the event loop: if it waited in a thread, those that
-    have a connection could find no thread to go on in.
+    A request waits for one in the event loop. If it waited in a thread, requests that have a
+    connection could find no thread to go on in.
     """
 
     def __init__(self, url: SecretStr, size: int, statement_timeout: timedelta) -> None:
-        self._turns = asyncio.Semaphore(size)
+        self._slots = asyncio.Semaphore(size)
         self._timeout = round(statement_timeout.total_seconds() * 1000)
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             url.get_secret_value(),
@@ -40,8 +40,8 @@ class Pool:
             check=ConnectionPool.check_connection,  # a server that was restarted is not noticed
             min_size=1,
             max_size=size,
-            timeout=WAIT_FOR_CONNECTION,
-            reconnect_timeout=RECONNECT,
+            timeout=CONNECT_TIMEOUT_S,
+            reconnect_timeout=RECONNECT_TIMEOUT_S,
             open=False,
         )
 
@@ -55,7 +55,10 @@ class Pool:
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """One read-only transaction that sees one moment. Raises UnavailableError."""
+        """A read-only transaction that sees the database as it is at one time.
+
+        Raises UnavailableError.
+        """
         try:
             with self._pool.connection() as connection, database.transaction(connection):
                 yield connection
@@ -63,17 +66,17 @@ class Pool:
             raise UnavailableError("PostgreSQL can't be reached") from error
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[Connection]:
-        """The same for one of many at a time. Raises UnavailableError after a long wait."""
+    async def slot(self) -> AsyncIterator[Connection]:
+        """A `snapshot` as soon as a connection is free. Raises UnavailableError."""
         try:
-            await asyncio.wait_for(self._turns.acquire(), WAIT_FOR_TURN)
+            await asyncio.wait_for(self._slots.acquire(), SLOT_TIMEOUT_S)
         except TimeoutError:
             raise UnavailableError("too many requests wait for the database") from None
         try:
             async with contextmanager_in_threadpool(self.snapshot()) as connection:
                 yield connection
         finally:
-            self._turns.release()
+            self._slots.release()
 
     def _configure(self, connection: Connection) -> None:
         settings = {
@@ -89,11 +92,11 @@ class Pool:
 
 
 async def reading(request: Request) -> AsyncIterator[Connection]:
-    """A FastAPI dependency: a connection inside a transaction that sees one moment, in UTC.
+    """A FastAPI dependency: the connection of a `snapshot`, in UTC.
 
-    Depend on it with `scope="function"`, so that it ends before the answer is sent: a slow client
+    Depend on it with `scope="function"`, so that it ends before the response is sent: a slow client
     must not hold a connection. Raises UnavailableError, which becomes 503.
     """
     pool: Pool = request.app.state.pool
-    async with pool.turn() as connection:
+    async with pool.slot() as connection:
         yield connection

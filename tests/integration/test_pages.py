@@ -20,7 +20,7 @@ from delivery.domain.event import Contract
 from delivery.domain.vocabulary import OUTCOMES, REASONS
 from delivery.inbox import transaction
 from delivery.postgres.database import Connection
-from delivery.web.lag import Lag, Standing
+from delivery.web.lag import Lag, LagStatus
 from delivery.web.pages.routes import ON_ONE_PAGE
 
 Visit = Callable[..., Response]
@@ -335,7 +335,7 @@ def test_the_overview_tells_how_far_each_partition_is_behind(
     visit: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partitions = [Behind("orders", 0, 10, 1210, 1200), Behind("orders", 1, None, 34, 34)]
-    monkeypatch.setattr(Lag, "latest", lambda _: Standing(partitions, None))
+    monkeypatch.setattr(Lag, "latest", lambda _: LagStatus(partitions, None))
     told = text(visit("/"))
     assert "Records behind the topic's end 1,234" in told
     assert "Partition Behind orders/0 1,200 orders/1 34" in told

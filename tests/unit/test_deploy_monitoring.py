@@ -13,7 +13,7 @@ import pytest
 from deployment import FOLDER
 
 from delivery.domain.vocabulary import REASONS
-from delivery.monitoring.metrics import AGES, COUNTED, Metrics
+from delivery.monitoring.metrics import AGE_BUCKETS_S, OUTCOME_LABELS, Metrics
 
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "grafana/delivery.json").read_text())
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
@@ -80,7 +80,7 @@ def test_an_expression_is_promql(expression: str) -> None:
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_an_outcome_that_is_asked_for_exists(expression: str) -> None:
     wanted = re.findall(r'outcome(?:=|!=|=~|!~)"([^"]*)"', expression)
-    assert {outcome for text in wanted for outcome in text.split("|")} <= set(COUNTED)
+    assert {outcome for text in wanted for outcome in text.split("|")} <= set(OUTCOME_LABELS)
 
 
 # The dashboard
@@ -171,7 +171,7 @@ def test_alerts_watch_the_job_that_prometheus_scrapes() -> None:
 
 def test_the_age_that_calls_somebody_is_a_bound_of_a_bucket() -> None:
     (age,) = (rule["expr"] for rule in RULES if rule["alert"] == "DeliveryEventAgeHigh")
-    assert int(age.rpartition("> ")[2]) in AGES  # between two, Prometheus guesses
+    assert int(age.rpartition("> ")[2]) in AGE_BUCKETS_S  # between two, Prometheus guesses
 
 
 def reasons() -> Iterator[str]:

@@ -6,7 +6,8 @@ import pytest
 
 from delivery import settings
 from delivery.errors import SettingsError
-from delivery.settings import WebSettings
+from delivery.settings import KafkaSettings, WebSettings
+from delivery.web.app import late_commit_window
 
 WORKER = "postgresql://worker@db/delivery"
 READER = "postgresql://reader@db/delivery"
@@ -14,7 +15,12 @@ READER = "postgresql://reader@db/delivery"
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATABASE_URL", "WEB_DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS"):
+    for name in (
+        "DATABASE_URL",
+        "WEB_DATABASE_URL",
+        "KAFKA_BOOTSTRAP_SERVERS",
+        "KAFKA_SESSION_TIMEOUT",
+    ):
         monkeypatch.delenv(f"DELIVERY_{name}", raising=False)
 
 
@@ -62,3 +68,15 @@ def test_durations_are_seconds_or_iso(monkeypatch: pytest.MonkeyPatch) -> None:
     web = settings.load(WebSettings)
     assert web.web_statement_timeout == timedelta(seconds=2.5)
     assert web.web_activity_horizon == timedelta(days=2)
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(None, 1800), ("PT10M", 600), ("45", 45)])
+def test_late_commits_are_waited_for_as_long_as_a_workers_transaction_may_last(
+    monkeypatch: pytest.MonkeyPatch, timeout: str | None, seconds: int
+) -> None:
+    """Where it is not set here, the workers may have set the most that is allowed."""
+    monkeypatch.setenv("DELIVERY_KAFKA_BOOTSTRAP_SERVERS", "kafka:9092")
+    if timeout is not None:
+        monkeypatch.setenv("DELIVERY_KAFKA_SESSION_TIMEOUT", timeout)
+    assert late_commit_window(settings.load(KafkaSettings)) == timedelta(seconds=seconds)
+    assert late_commit_window(None) == timedelta(minutes=30)

@@ -1,4 +1,4 @@
-"""The API's page for people, made of its own OpenAPI description. It needs no script."""
+"""The API's page for people, made from its OpenAPI description. It needs no script."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ router = APIRouter(include_in_schema=False)
 
 
 def described(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI description; the problems' models stand in it beside those of the answers."""
+    """The OpenAPI description, with the models of the problems beside those of the answers."""
     if app.openapi_schema is None:
         app.openapi_schema = get_openapi(
             title=app.title,
@@ -35,14 +35,14 @@ class Parameter(NamedTuple):
     name: str
     kind: str
     is_required: bool
-    told: str
+    description: str
 
 
 class Answer(NamedTuple):
     """A status, and the model that the answer has; empty where it has none."""
 
     status: str
-    told: str
+    description: str
     model: str
 
 
@@ -51,7 +51,7 @@ class Operation(NamedTuple):
 
     path: str
     summary: str
-    told: str
+    description: str
     parameters: list[Parameter]
     answers: list[Answer]
 
@@ -63,7 +63,7 @@ def page(request: Request) -> Response:
     return rendering.page(
         request,
         "api_docs.html",
-        told=schema["info"]["description"],
+        description=schema["info"]["description"],
         version=schema["info"]["version"],
         operations=list(operations(schema)),
         models=dict(models(schema)),
@@ -101,8 +101,8 @@ def models(schema: Mapping[str, Any]) -> Iterator[tuple[str, list[Parameter]]]:
 
 def _parameter(parameter: Mapping[str, Any]) -> Parameter:
     about = parameter["schema"]
-    told = parameter.get("description", about.get("description", ""))
-    return Parameter(parameter["name"], _kind(about), parameter.get("required", False), told)
+    description = parameter.get("description", about.get("description", ""))
+    return Parameter(parameter["name"], _kind(about), parameter.get("required", False), description)
 
 
 def _answer(status: str, answer: Mapping[str, Any]) -> Answer:

@@ -8,9 +8,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-MEDIA_TYPE = "application/problem+json"
+from delivery.web.pool import RETRY_AFTER_S
 
-RETRY_AFTER = 2  # seconds; so long a database needs at least to come back
+MEDIA_TYPE = "application/problem+json"
 
 
 class Wrong(BaseModel):
@@ -31,7 +31,7 @@ class Problem(BaseModel):
 
 
 class NotFoundError(Exception):
-    """There is nothing of what was asked for. The text says of what."""
+    """There is nothing to answer with. The text says of what."""
 
 
 class WrongFieldError(Exception):
@@ -49,7 +49,7 @@ def problem(status: int, detail: str, errors: Sequence[Wrong] = ()) -> Problem:
 
 
 def wrong_fields(error: RequestValidationError) -> Problem:
-    """422 that names each field. What was given is not repeated: it may be anything."""
+    """422 that names each field. Its value is not repeated: it may be anything."""
     errors = [_wrong(found) for found in error.errors()]
     named = ", ".join(dict.fromkeys(wrong.field for wrong in errors))
     return problem(422, f"wrong in the request: {named}", errors)
@@ -60,10 +60,10 @@ def wrong_field(error: WrongFieldError) -> Problem:
     return problem(422, f"wrong in the request: {error.wrong.field}", [error.wrong])
 
 
-def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+def response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """The problem as a response; 503 says when to try again."""
     retry = (
-        {"Retry-After": str(RETRY_AFTER)}
+        {"Retry-After": str(RETRY_AFTER_S)}
         if problem.status == HTTPStatus.SERVICE_UNAVAILABLE
         else {}
     )
@@ -76,14 +76,15 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Respon
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """These answers, as OpenAPI's description of an operation names them."""
+    """These responses, as OpenAPI's description of an operation names them."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {s: {"description": HTTPStatus(s).phrase, "content": content} for s in statuses}
 
 
 def _wrong(error: Mapping[str, Any]) -> Wrong:
-    place = [str(part) for part in error["loc"] if part not in {"query", "path", "body", "header"}]
+    sources = {"query", "path", "body", "header"}
+    field = next((str(part) for part in error["loc"] if part not in sources), "request")
     detail = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         detail = "there is no such parameter"
-    return Wrong(field=".".join(place[:1]) or "request", detail=detail)
+    return Wrong(field=field, detail=detail)

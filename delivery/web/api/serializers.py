@@ -9,7 +9,7 @@ from delivery.dead_letters.advice import ADVICE
 from delivery.history import Row
 from delivery.web import masking
 from delivery.web.api import models
-from delivery.web.background import Seen
+from delivery.web.poller import Snapshot
 
 if TYPE_CHECKING:
     from delivery.settings import WebSettings
@@ -43,7 +43,7 @@ def letter(row: Row) -> models.Letter:
     return models.Letter(**row, advice=advice)
 
 
-def delivery_counts(counted: Seen[dict[str, int]]) -> models.DeliveryCounts | None:
+def delivery_counts(counted: Snapshot[dict[str, int]]) -> models.DeliveryCounts | None:
     """The deliveries by status as they were counted last, if they were."""
     if counted.value is None or counted.at is None:
         return None

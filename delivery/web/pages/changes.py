@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 from delivery.domain.event import Contract, OrderCreated, decode
 
-# What an event gives a delivery beside its key.
-COLUMNS = OrderCreated._fields[1:8]
+# What an event gives a delivery beside its key and its time.
+COLUMNS = tuple(
+    name for name in OrderCreated._fields if name not in {"order_id", "event_time", "payload"}
+)
 
 SHAPING = frozenset({"created", "updated"})
 
@@ -43,8 +45,8 @@ class Step(NamedTuple):
 def read(payload: str) -> OrderCreated | None:
     """The event of a logged payload; None where the contract of today no longer takes it.
 
-    A `delivery_limited_at` that was sent without an offset has none here either: which moment it
-    is depends on the DELIVERY_EVENT_TIMEZONE of the worker that read it.
+    A `delivery_limited_at` that was sent without an offset has none here either: which time it is
+    depends on the DELIVERY_EVENT_TIMEZONE of the worker that read it.
     """
     content = payload.encode()
     event = decode(_UTC, content, None)
@@ -61,9 +63,8 @@ def between(old: OrderCreated | None, new: OrderCreated) -> tuple[Change, ...]:
 
     The event's own time is left out: it differs always.
     """
-    before = old[1:8] if old is not None else (None,) * len(COLUMNS)
-    columns = zip(COLUMNS, before, new[1:8], strict=True)
-    return tuple(Change(*column) for column in columns if column[1] != column[2])
+    changes = (Change(name, getattr(old, name, None), getattr(new, name)) for name in COLUMNS)
+    return tuple(change for change in changes if change.old != change.new)
 
 
 def follow(

@@ -1,7 +1,7 @@
-"""Small charts as inline SVG: what to draw, in the drawing's own units. Pure.
+"""Small charts as inline SVG: what to draw, in the units of the drawing. Pure.
 
 The templates draw them with classes and attributes only: the pages allow no style in the markup.
-Beside each stands a table with the same numbers, for those who can't see it.
+Each has a table with the same numbers beside it, for those who can't see it.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 WIDTH, HEIGHT = 600, 120  # of the columns' area
 
-_GAP = 0.2  # of a column's place
+_GAP = 0.2  # of a column's slot
 
 
 class Column(NamedTuple):
@@ -40,15 +40,15 @@ class Bar(NamedTuple):
 
 
 def columns(counts: Sequence[tuple[datetime, int]]) -> Columns:
-    """A column for each count, in their order. A count above 0 is always to be seen."""
+    """A column for each count, in their order. A count above 0 is always visible."""
     top = round_above(max((count for _, count in counts), default=0))
-    place = WIDTH / max(len(counts), 1)
-    bars = (_column(n, place, top, *counted) for n, counted in enumerate(counts))
+    slot = WIDTH / max(len(counts), 1)
+    bars = (_column(n, slot, top, at, count) for n, (at, count) in enumerate(counts))
     return Columns(tuple(bars), top)
 
 
 def bars(counts: Sequence[tuple[str, int]]) -> tuple[Bar, ...]:
-    """A bar for each name, in their order. A count above 0 is always to be seen."""
+    """A bar for each name, in their order. A count above 0 is always visible."""
     most = max((count for _, count in counts), default=0)
     return tuple(Bar(name, count, _part(count, most, 100, 1)) for name, count in counts)
 
@@ -63,12 +63,12 @@ def round_above(number: int) -> int:
         power *= 10
 
 
-def _column(n: int, place: float, top: int, at: datetime, count: int) -> Column:
+def _column(n: int, slot: float, top: int, at: datetime, count: int) -> Column:
     height = _part(count, top, HEIGHT, 2)
-    x = round((n + _GAP / 2) * place, 2)
-    return Column(x, round(HEIGHT - height, 2), round(place * (1 - _GAP), 2), height, at, count)
+    x = round((n + _GAP / 2) * slot, 2)
+    return Column(x, round(HEIGHT - height, 2), round(slot * (1 - _GAP), 2), height, at, count)
 
 
 def _part(count: int, most: int, length: int, least: float) -> float:
-    """So long a bar is; where there is anything at all, at least so long that it is seen."""
+    """The length of a bar; `least` keeps a small count visible."""
     return round(max(count / most * length, least), 2) if count > 0 else 0.0

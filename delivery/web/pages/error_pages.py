@@ -6,10 +6,11 @@ from http import HTTPStatus
 from fastapi import Request, Response
 
 from delivery.web.pages import rendering
+from delivery.web.pool import RETRY_AFTER_S
 
 UNAVAILABLE = "The database can't be reached. This page works again as soon as it does."
 
-_TOLD = {
+_DETAILS = {
     400: "The request can't be understood.",
     404: "There is no such page.",
     405: "These pages can only be read.",
@@ -18,27 +19,26 @@ _TOLD = {
     503: UNAVAILABLE,
 }
 
-_RETRY_AFTER = {"Retry-After": "2"}  # seconds
-
 
 def page(request: Request, status: int, detail: str | None = None) -> Response:
     """The page for a status; `detail` says more than the status does."""
-    told = detail or _TOLD.get(status, HTTPStatus(status).phrase)
-    answer = _page(request, status, HTTPStatus(status).phrase, told, finds_orders=status < 500)
+    heading = HTTPStatus(status).phrase
+    detail = detail or _DETAILS.get(status, heading)
+    response = _page(request, status, heading, detail, finds_orders=status < 500)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        answer.headers.update(_RETRY_AFTER)
-    return answer
+        response.headers.update({"Retry-After": str(RETRY_AFTER_S)})
+    return response
 
 
 def bad_order_id(request: Request, order_id: str, error: str) -> Response:
-    """What was given is no order's id: the message stands at the field, to be mended there."""
-    told = "What was asked for is not the id of an order."
-    return _page(request, 422, "Not an order id", told, finds_orders=True, value=order_id,
+    """The text is no order's id: the form shows it again, with the error at the field."""
+    detail = "What was asked for is not the id of an order."
+    return _page(request, 422, "Not an order id", detail, finds_orders=True, value=order_id,
                  errors={"order_id": error})  # fmt: skip
 
 
 def unknown_order(request: Request, order_id: int) -> Response:
-    """Nothing in the log is of this order."""
+    """The log holds nothing of this order."""
     advice = (
         "Is the number right? It is the order's own id, not that of its delivery or its customer.",
         "If it was placed just now, its event may still be on its way: look at how many records "
@@ -46,8 +46,8 @@ def unknown_order(request: Request, order_id: int) -> Response:
         "If its event could not be read, it lies under the dead letters, perhaps without an "
         "order id.",
     )
-    told = "No record of this order has arrived, and it has no delivery."
-    return _page(request, 404, f"Order {order_id} is unknown", told, advice, finds_orders=True,
+    detail = "No record of this order has arrived, and it has no delivery."
+    return _page(request, 404, f"Order {order_id} is unknown", detail, advice, finds_orders=True,
                  value=str(order_id))  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def _page(
     request: Request,
     status: int,
     heading: str,
-    told: str,
+    detail: str,
     advice: Sequence[str] = (),
     *,
     finds_orders: bool,
@@ -67,7 +67,7 @@ def _page(
         "error.html",
         status,
         heading=heading,
-        told=told,
+        detail=detail,
         advice=advice,
         finds_orders=finds_orders,
         value=value,

@@ -1,4 +1,4 @@
-"""Untrusted text for a page: escaped, isolated, its invisible characters to be seen. Pure."""
+"""Untrusted text for a page: escaped, isolated, its invisible characters made visible. Pure."""
 
 import re
 import unicodedata
@@ -16,10 +16,10 @@ _INVISIBLE = re.compile(
 def untrusted(text: object) -> Markup:
     """The text as markup that runs nothing and does not turn its neighbours' direction.
 
-    Each invisible character stands as its code point and, where it has one, its name.
+    Each invisible character becomes its code point, with its name where it has one.
     """
-    shown = _INVISIBLE.sub(_code_point, str(escape(text)))
-    return Markup(f"<bdi>{shown}</bdi>")  # noqa: S704 (escaped above)
+    text = _INVISIBLE.sub(_code_point, str(escape(text)))
+    return Markup(f"<bdi>{text}</bdi>")  # noqa: S704 (escaped above)
 
 
 def _code_point(found: re.Match[str]) -> str:

@@ -15,28 +15,28 @@ def number(value: int) -> str:
 
 
 def size(count: int) -> str:
-    """So many bytes, in the unit that leaves few digits."""
+    """A number of bytes, in the unit that leaves few digits."""
     if count < 1000:
         return f"{count} bytes"
     return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
 
 
-def moment(time: datetime, digits: int = _EXACT) -> Markup:
-    """A `<time>` in UTC with so many digits of a second, whole to programs and to the pointer.
+def format_time(time: datetime, digits: int = _EXACT) -> Markup:
+    """A `<time>` in UTC with so many digits of a second; its attributes have all of them.
 
-    All six are left out where they are zeros.
+    Six digits are left out where they are zeros.
     """
     utc = time.astimezone(UTC).replace(tzinfo=None)
     fraction = f".{utc.microsecond:06}"[: digits + 1] if digits else ""
     if digits == _EXACT and not utc.microsecond:
         fraction = ""
-    shown = f"{utc.isoformat(' ', 'seconds')}{fraction}"
+    text = f"{utc.isoformat(' ', 'seconds')}{fraction}"
     whole = f"{utc.isoformat()}Z"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(whole, whole, shown)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(whole, whole, text)
 
 
 def distance(span: timedelta) -> str:
-    """How long a span is, in its two largest units; its direction is left out."""
+    """The length of a span in its two largest units, without its sign."""
     span = abs(span)
     seconds = int(span.total_seconds())
     if seconds >= _DAY:

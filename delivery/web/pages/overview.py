@@ -15,7 +15,7 @@ from delivery.web.pages import charts
 
 
 class Span(NamedTuple):
-    """How far back the charts go, and in which steps; in words, too."""
+    """How far back the charts go, and in which steps, also in words."""
 
     length: timedelta
     width: timedelta
@@ -31,7 +31,7 @@ SPANS = {
 
 
 def figures(app: FastAPI, connection: Connection, span: str) -> dict[str, Any]:
-    """All that the page tells, from counts that are made beside the requests.
+    """All that the page shows, from counts that are made beside the requests.
 
     `span` is one of `SPANS`.
     """

@@ -1,4 +1,4 @@
-"""Templates become pages. Jinja2 escapes all that is not marked as markup, and forgives nothing."""
+"""Renders templates. Jinja2 escapes all that is not markup; an undefined name is an error."""
 
 import re
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ _COMMAND = re.compile(r"`([^`]+)`")
 
 
 def page(request: Request, template: str, status: int = 200, **context: Any) -> Response:
-    """The page of a template. It knows its own address and whether personal data is shown."""
-    about = {"here": request.url.path, "show_personal_data": shows_personal_data(request)}
-    text = _TEMPLATES[template].render(about | context)
+    """The page of a template, which also knows its path and whether personal data is shown."""
+    context |= {"path": request.url.path, "show_personal_data": shows_personal_data(request)}
+    text = _TEMPLATES[template].render(context)
     return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
 
 
@@ -50,7 +50,7 @@ def _value(value: object) -> Markup:
                 value.isoformat(" ")
             )
         case datetime():
-            return formatting.moment(value)
+            return formatting.format_time(value)
         case _:
             return escaping.untrusted(value)
 
@@ -72,7 +72,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "untrusted": escaping.untrusted,
         "value": _value,
-        "moment": formatting.moment,
+        "time": formatting.format_time,
         "number": formatting.number,
         "about": formatting.about,
         "size": formatting.size,
@@ -84,5 +84,5 @@ def _environment() -> Environment:
 
 _ENVIRONMENT = _environment()
 
-# All are compiled here, so that the first visitor does not wait for it.
+# Compiled at import: the first visitor does not wait for it.
 _TEMPLATES = {name: _ENVIRONMENT.get_template(name) for name in _ENVIRONMENT.list_templates()}
