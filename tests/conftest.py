@@ -24,6 +24,8 @@ from delivery.postgres import database, migrations
 from delivery.postgres.database import Connection
 from delivery.postgres.tables import metadata
 
+pytest_plugins = ["lanes"]
+
 # A shell's background job ignores SIGINT, and what it starts would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

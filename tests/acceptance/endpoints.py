@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any
 
-from conftest import Service
 from processes import Process
+from service import Service
 
 from delivery.embedded.ports import HOST, free_port
 

@@ -50,7 +50,12 @@ def samples(report: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return {name: part["samples"] for name, part in report["parts"].items()}
 
 
-pytestmark = pytest.mark.timeout(400)  # the first test waits for the run
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.alone,
+    pytest.mark.xdist_group("bench"),
+    pytest.mark.timeout(400),  # the first test waits for the run
+]
 
 
 def test_a_report_has_every_part_and_the_machine(report: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import Service
+from service import Service
 
 from delivery.cli import commands
 from delivery.cli.commands import COMMANDS

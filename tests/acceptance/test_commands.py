@@ -363,6 +363,7 @@ def test_a_ctrl_c_tells_what_was_published(
 # dev
 
 
+@pytest.mark.kafka
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_dev_runs_both_servers_until_it_is_stopped(tmp_path: Path, number: signal.Signals) -> None:
     with subprocess.Popen(

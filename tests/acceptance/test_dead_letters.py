@@ -12,9 +12,9 @@ from typing import Any
 import psycopg
 import pytest
 from broken import BROKEN
-from conftest import Service
 from letters import GOOD_LETTERS
 from processes import wait_until
+from service import Service
 from stream import Sent
 from test_commands import Done, assert_one_line, command, delivery, environment
 

@@ -6,9 +6,9 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from conftest import Service
 from processes import Process, wait_until
 from pydantic import SecretStr
+from service import Service
 from stream import Sent, stream, truth
 from tables import (
     accounted,

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable
 
-from conftest import Service
+from service import Service
 from stream import Sent
 
 from delivery.postgres.database import Connection

@@ -8,8 +8,8 @@ import sys
 from collections import Counter
 from typing import Any
 
-from conftest import Service
 from processes import Process, wait_until
+from service import Service
 from stream import Sent, stream, truth
 
 # `delivery worker`, but that a minute takes half a second.

@@ -12,17 +12,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest import Service
 from endpoints import Watched, watch, watch_script
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import NewTopic
 from processes import wait_until
 from pydantic import SecretStr
+from service import Service
 from stream import Sent, stream, truth
 
 from delivery.embedded import kafka
 from delivery.embedded.ports import HOST, free_port
 from delivery.embedded.postgres import PostgresServer
+from delivery.errors import SettingsError
+from delivery.monitoring.endpoints import serve
 from delivery.postgres import migrations
 from delivery.postgres.database import Connection
 
@@ -344,3 +346,9 @@ def test_a_path_that_is_none_is_answered_with_those_there_are(service: Service) 
     status, body = worker.get("/")
     assert status == 404
     assert body.split()[-3:] == ["/metrics", "/healthz", "/readyz"]
+
+
+@pytest.mark.parametrize("host", ["203.0.113.1", "no.such.host.invalid"])
+def test_a_host_that_is_not_ours_is_refused_by_name(host: str) -> None:
+    with pytest.raises(SettingsError, match="DELIVERY_METRICS_HOST"):
+        serve(host, 9464, lambda _environ, _start: [])

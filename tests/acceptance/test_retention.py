@@ -5,9 +5,9 @@ import time
 from contextlib import closing
 from typing import Any
 
-from conftest import Service
 from kafka import KafkaAdminClient, TopicPartition
 from processes import Process
+from service import Service
 from stream import Sent
 
 

@@ -13,10 +13,10 @@ import httpx
 import processes
 import psutil
 import pytest
-from conftest import Service
 from processes import Process, wait_until
 from psycopg import sql
 from pydantic import SecretStr
+from service import Service
 from stream import stream, truth
 
 from delivery.embedded import postgres

@@ -7,11 +7,11 @@ from contextlib import closing
 from zoneinfo import ZoneInfo
 
 from broken import BROKEN
-from conftest import Service
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import NewTopic
 from processes import Process, end_all, wait_until
 from psycopg import sql
+from service import Service
 from stream import Sent, places, stream, truth
 from tables import (
     accounted,

@@ -12,6 +12,8 @@ FAULTS = 12
 SEED = 1  # the long form draws another one each time
 
 
+@pytest.mark.kafka
+@pytest.mark.alone
 @pytest.mark.timeout(400)
 def test_no_record_is_lost_or_doubled_whatever_fails() -> None:
     done = subprocess.run(

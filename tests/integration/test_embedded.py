@@ -25,6 +25,8 @@ from delivery.errors import EmbeddedUnavailableError
 CHECKOUT = Path(delivery.__file__).parents[1]
 TOPIC = "orders"
 
+pytestmark = pytest.mark.kafka
+
 # Starts both, then a process that outlives it, and waits for its own end.
 STARTER = """
 import subprocess, sys

@@ -167,7 +167,7 @@ WHERE pg_get_indexdef(indexrelid) LIKE '%btree%consumed_at)%'
 
 def _built_as_documented(connection: psycopg.Connection[Any]) -> list[Any]:
     """Runs the statements that the migration's docstring has psql print."""
-    script = Path(migrations.__file__).parent.parent / "alembic/versions/0002_newest_first.py"
+    script = Path(migrations.__file__).parents[2] / "alembic/versions/0002_newest_first.py"
     told = re.search(r"SELECT format\(.*?isleaf", script.read_text(), re.DOTALL)
     assert told
     for statements in connection.execute(told[0]).fetchall():

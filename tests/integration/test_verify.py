@@ -95,6 +95,8 @@ class Verified:
 
 Verify = Callable[..., Verified]
 
+pytestmark = pytest.mark.xdist_group("verify")  # they share a story
+
 
 @pytest.fixture(scope="module")
 def story(

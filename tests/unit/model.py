@@ -1,4 +1,4 @@
-"""DESIGN.md's table of outcomes, one event at a time: slow, and too simple to be wrong."""
+"""README's table of outcomes, one event at a time: slow, and too simple to be wrong."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What becomes of each event: DESIGN.md's table of outcomes as cases, and against a naive model.
+"""What becomes of each event: README's table of outcomes as cases, and against a naive model.
 
 In the cases an arrival is written `A 5 x`: the record at place A brings an event of minute 5 with
 payload x. A list is a batch, a bare word a status that a dispatcher sets in between.

@@ -28,7 +28,7 @@ def accepted(
 
 
 def test_an_event_of_the_order_service_is_read_as_it_is() -> None:
-    value = (  # DESIGN.md
+    value = (  # as Spring and Jackson write it
         '{"event": {"orderId": 2, "productId": 3, "quantity": 4, "orderedBy": 5, '
         '"consumeCompanyId": 6, "supplyCompanyId": 7, "requestMessage": "문 앞에 놓아 주세요", '
         '"deliveryLimitedAt": [2026,1,4,0,1,14,254000000]}, "eventId": "…", '

@@ -1,9 +1,10 @@
 """Record values as the order service sends them, right or with single fields changed."""
 
 import json
+from enum import Enum
 from typing import Any
 
-ABSENT: Any = object()  # given as a field's value: the field is left out
+ABSENT: Any = Enum("Field", "ABSENT").ABSENT  # given as a field's value: the field is left out
 
 ORDER = {
     "orderId": 2,
