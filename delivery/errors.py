@@ -25,6 +25,10 @@ class RefusedError(Exception):
     """The database refuses a row. The text holds the SQLSTATE and no value of the row."""
 
 
+class DeadLetterRefusedError(Exception):
+    """The database refuses even a record's dead letter. The text names the record and why."""
+
+
 class ForbiddenError(Exception):
     """The database's role or Kafka's user lacks a right. The text says which."""
 

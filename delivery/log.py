@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from delivery.domain.record import Record, spans
+from delivery.domain.record import Record, offset_ranges
 
 
 def configure(level: str) -> None:
@@ -45,9 +45,9 @@ def _take_over_libraries(
     logging.basicConfig(handlers=[handler])
 
 
-def places(records: Sequence[Record]) -> list[str]:
+def offset_ranges_text(records: Sequence[Record]) -> list[str]:
     """Where the records lie, for a log's line: topic/partition/first offset-last offset."""
     return [
         f"{topic}/{partition}/{first}-{last}"
-        for (topic, partition), (first, last) in spans(records).items()
+        for (topic, partition), (first, last) in offset_ranges(records).items()
     ]

@@ -2,14 +2,15 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 import structlog
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 
 from delivery import log, settings
-from delivery.broker import consumer, offsets
+from delivery.broker import consumer, options
 from delivery.domain.event import Contract
 from delivery.worker.loop import collect_garbage_rarely
 from delivery.worker.shutdown import stop_on_signals
@@ -31,13 +32,17 @@ def polls(batch_size: int, announced: bool = True) -> Iterator[list[ConsumerReco
     kafka = settings.load(settings.KafkaSettings)
     log.configure("INFO")
     count = 0
-    with stop_on_signals() as stop, consumer.connected(kafka, batch_size) as member:
-        consumer.join(member, kafka.kafka_topic)
-        end = offsets.end(member, kafka.kafka_topic) if "--drain" in sys.argv else None
+    group = consumer.group_options(kafka, batch_size) | {"auto_offset_reset": "earliest"}
+    with (
+        stop_on_signals() as stop,
+        closing(options.connect(KafkaConsumer, kafka, **group)) as member,
+    ):
+        member.subscribe([kafka.kafka_topic])
+        end = _end(member, kafka.kafka_topic) if "--drain" in sys.argv else {}
         collect_garbage_rarely()
         if announced:
             announce_start()
-        while not stop.requested and not (end and offsets.reached(member, end)):
+        while not stop.requested and not (end and _has_reached(member, end)):
             batch = _poll(member)
             if batch:
                 yield batch
@@ -55,6 +60,24 @@ def announce_start() -> None:
 def announce_end(records: int) -> None:
     """The last record is done."""
     structlog.get_logger().info("stopped", records=records)
+
+
+def _end(member: KafkaConsumer, topic: str) -> dict[TopicPartition, int]:
+    numbers = member.partitions_for_topic(topic)
+    ends: dict[TopicPartition, int] = member.end_offsets(
+        [TopicPartition(topic, n) for n in numbers]
+    )
+    return ends
+
+
+def _has_reached(member: KafkaConsumer, end: dict[TopicPartition, int]) -> bool:
+    """Whether the group has read all: we by our position, the others by what they committed."""
+    ours = member.assignment()
+    return all(
+        (member.position(p) if p in ours else member.committed(p) or 0) >= offset
+        for p, offset in end.items()
+        if offset
+    )
 
 
 def _poll(member: KafkaConsumer) -> list[ConsumerRecord]:

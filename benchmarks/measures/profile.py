@@ -22,14 +22,14 @@ LOOP = "run (delivery/worker/loop.py"
 # A sample belongs to the first stage one of whose frames is on its stack. The function's name and
 # its file, as py-spy writes them.
 STAGES = (
-    ("offset commit", ("commit (delivery/broker/consumer.py", "wait_for (delivery/broker")),
+    ("offset commit", ("commit (delivery/broker/consumer.py", "wait (delivery/broker")),
     ("poll", ("poll (delivery/broker/consumer.py",)),
     ("decode", ("decoded (delivery/inbox/transaction.py",)),
     (
         "read",
         (
             "read (delivery/inbox/statements.py",
-            "moment (delivery/inbox/statements.py",
+            "read_clock (delivery/inbox/statements.py",
             "at (delivery/inbox/dead_letters.py",
         ),
     ),

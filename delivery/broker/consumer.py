@@ -1,168 +1,347 @@
-"""Kafka, as a consumer sees it: join, poll, commit, rewind.
+"""A member of a consumer group: it joins, polls, commits and rewinds.
 
 Never a deserializer: a record that makes one raise would block its partition for ever. Records are
 handed on as bytes and decoded by our own code.
 """
 
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Any
 
 import structlog
-from kafka import KafkaConsumer, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import (
+    AuthorizationError,
     FencedInstanceIdError,
     KafkaError,
+    LogTruncationError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
     RetriableError,
+    SaslAuthenticationFailedError,
 )
-from kafka.future import Future
 from kafka.structs import OffsetAndMetadata
 
-from delivery.broker import membership, options
-from delivery.domain.record import Record, record_time, spans
-from delivery.errors import FencedError, UnavailableError
+from delivery.broker import internals, options
+from delivery.broker.connections import ClientFactory, Connections
+from delivery.broker.positions import REQUEST_TIMEOUT_MS, Positions
+from delivery.broker.refusals import Failure, explained
+from delivery.broker.start import RECREATED, metadata_of
+from delivery.domain.record import Partition, Record, offset_ranges, record_time
+from delivery.errors import FencedError, SettingsError, UnavailableError
 from delivery.settings import KafkaSettings
 
 log = structlog.get_logger()
 
-POLL_TIMEOUT = 1.0  # seconds; poll() waits all of it even when SIGTERM came
+POLL_TIMEOUT_S = 1.0  # poll() waits all of it even when SIGTERM came
+METADATA_EVERY_S = 1.0  # so old what is known of the topic may be when records are taken
+PAUSE_S = 0.1  # between two polls; behind a longer one the topic is looked at again
+WARN_EVERY_S = 5.0  # while there is no topic, or a right is missing
+COMMIT_TIMEOUT_S = 3.0
 
-# Milliseconds.
-COMMIT_TIMEOUT = 3000
-CLOSE_TIMEOUT = 2000
-METADATA_MAX_AGE = 30_000  # after this long a new topic or partition is noticed
-RETRY_BACKOFF = 20  # kafka-python also sleeps so long where a poll finds nothing under way
+CLOSE_TIMEOUT_MS = 2000
+METADATA_MAX_AGE_MS = 30_000  # after this long a new partition is noticed
+RETRY_BACKOFF_MS = 20  # kafka-python also sleeps so long where a poll finds nothing under way
 
 # In one fetch, of one partition or of all together: several batches. With Kafka's 1 MB for each
 # partition every second batch is a rest; with its 50 MB for all, memory grows with the partitions.
 FETCHED_BYTES = 4 * 1024 * 1024
 
-Consumer: TypeAlias = KafkaConsumer
-Commit: TypeAlias = Future
+Offsets = Mapping[TopicPartition, int]
 
 
 @contextmanager
-def connected(settings: KafkaSettings, batch_size: int) -> Iterator[Consumer]:
-    """A consumer of the group, which `join` makes a member; at the end it leaves the group.
+def connected(settings: KafkaSettings, batch_size: int) -> Iterator["GroupConsumer"]:
+    """A consumer that `join` makes a member of the group; at the end it leaves the group.
 
-    Raises SettingsError or UnavailableError where Kafka can't be joined.
+    Raises SettingsError or UnavailableError where Kafka can't be reached.
     """
-    with options.errors_translated(settings):
-        consumer = KafkaConsumer(
-            **options.connection(settings),
-            group_id=settings.kafka_group_id,
-            session_timeout_ms=_milliseconds(settings.kafka_session_timeout),
-            heartbeat_interval_ms=_milliseconds(settings.kafka_session_timeout / 10),
-            auto_offset_reset="earliest",  # a group without offsets has read nothing yet
-            enable_auto_commit=False,  # offsets follow the database's commit, never lead
-            isolation_level="read_committed",
-            metadata_max_age_ms=METADATA_MAX_AGE,
-            max_poll_records=batch_size,
-            max_partition_fetch_bytes=FETCHED_BYTES,
-            fetch_max_bytes=FETCHED_BYTES,
-            retry_backoff_ms=RETRY_BACKOFF,
-            metrics_enabled=False,
-        )
+    factory = ClientFactory(settings)
+    group = group_options(settings, batch_size)
+    consumer = options.connect(KafkaConsumer, settings, factory, **group)
     try:
-        yield consumer
+        internals.require_parts(consumer)
+        internals.never_create_topics(consumer)
+        positions = Positions(consumer)
+        yield GroupConsumer(consumer, factory.connections, positions, settings, batch_size)
     finally:
-        consumer.close(timeout_ms=CLOSE_TIMEOUT)
+        consumer.close(timeout_ms=CLOSE_TIMEOUT_MS)
 
 
-def join(consumer: Consumer, topic: str) -> bool:
-    """Subscribes to the topic, if there is one: kafka-python would have the broker make it.
+def group_options(settings: KafkaSettings, batch_size: int) -> dict[str, Any]:
+    """kafka-python's options of a member of the group, beside those of its connections."""
+    return {
+        "group_id": settings.kafka_group_id,
+        "session_timeout_ms": _milliseconds(settings.kafka_session_timeout),
+        "heartbeat_interval_ms": _milliseconds(settings.kafka_session_timeout / 10),
+        "auto_offset_reset": "none",  # where reading begins is decided in `start`
+        "enable_auto_commit": False,  # offsets follow the database's commit, never lead
+        "isolation_level": "read_committed",
+        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
+        "max_poll_records": batch_size,
+        "max_partition_fetch_bytes": FETCHED_BYTES,
+        "fetch_max_bytes": FETCHED_BYTES,
+        "retry_backoff_ms": RETRY_BACKOFF_MS,
+        "metrics_enabled": False,
+    }
 
-    The topics are asked for once more behind the subscription: a leader compares its partitions
-    with those that it knew when it joined, and would join anew over the first answer. Raises
-    UnavailableError.
+
+@dataclass
+class GroupConsumer:
+    """One member of a group that reads one topic. The worker's thread alone calls its methods;
+    any thread may call `lags` and `absent_because`.
     """
-    try:
-        there = topic in consumer.topics()
-        if there:
-            consumer.subscribe([topic], listener=membership.FreshPositions(consumer))
-            consumer.topics()
-    except KafkaError as error:
-        raise UnavailableError(f"Kafka does not tell its topics: {error}") from error
-    return there
+
+    _consumer: KafkaConsumer
+    _connections: Connections
+    _positions: Positions
+    _settings: KafkaSettings
+    _batch_size: int
+    _is_full: bool = False  # the last batch was, so that more records are likely there
+    _answer: threading.Event | None = None  # Kafka's to the last commit
+    _polled_at: float = 0.0
+    _looked_at: float = 0.0  # when the topic was
+    _warned_at: float = 0.0
+    _obstacle: str | None = None  # why no record can come, where the group is not to blame
+
+    @property
+    def topic(self) -> str:
+        """The name of the topic that it reads."""
+        return self._settings.kafka_topic
+
+    def join(self, wait_for_topic: bool = True) -> None:
+        """Subscribes to the topic. The polls that follow join the group; where there is no topic,
+        they wait for one.
+
+        The topic is asked for behind the subscription: a leader compares its partitions with those
+        that it knew when it joined, and would join anew over an answer that comes later. Raises
+        SettingsError where the right to the topic is missing, or the topic and it can't wait.
+        """
+        self._consumer.subscribe([self.topic], listener=_Listener(self._positions.due))
+        internals.refresh_metadata(self._consumer, REQUEST_TIMEOUT_MS / 1000)
+        state = internals.topic_state(self._consumer, self.topic)
+        if not (state.exists or state.is_forbidden or wait_for_topic):
+            raise SettingsError(f"{self._no_topic}, or publish to it first")
+        self._look_at_topic()
+
+    def poll(self, timeout_s: float = POLL_TIMEOUT_S) -> list[Record]:
+        """The next records, ordered by partition and offset; none after `timeout_s` without any.
+
+        The order is that of the log within one transaction: see `Statements.read_clock`. Raises
+        SettingsError where a right is missing before partitions were ever assigned, FencedError.
+        """
+        records = self._take(timeout_s)
+        self._is_full = len(records) >= self._batch_size
+        return records
+
+    def poll_ahead(self) -> list[Record]:
+        """The records behind a full batch, as far as they are here already.
+
+        None behind a batch that was not full: there is no backlog, and a poll at the wrong moment
+        makes kafka-python wait at the next one. None where the poll would join the group anew: the
+        batch in hand commits its offsets first, for the partitions may go to another worker.
+        """
+        if not self._is_full or internals.is_rejoin_due(self._consumer):
+            return []
+        records = self._take(timeout_s=0)
+        self._is_full = not records or len(records) >= self._batch_size
+        return records
+
+    def commit(self, records: Sequence[Record]) -> None:
+        """Sends off the commit of the offsets after `records`, which the database has committed.
+
+        It does not wait for Kafka's answer (`wait` does): an offset that could not be committed
+        costs a redelivery, which the inbox recognises. Partitions that may be another worker's by
+        now are left out, or Kafka would put back the other's offsets.
+        """
+        self.wait()  # kafka-python fails what is more than five at once
+        absent = internals.why_absent(self._consumer)
+        ours = set() if absent else self._consumer.assignment()
+        offsets: dict[TopicPartition, OffsetAndMetadata] = {}
+        for record in {record.topic_partition: record for record in records}.values():
+            partition = TopicPartition(*record.topic_partition)
+            if partition not in ours:
+                _warn_uncommitted(record, absent or "the partition went to another worker")
+            elif record.topic_id != self._positions.topic_id:
+                _warn_uncommitted(record, RECREATED)
+            else:
+                metadata = metadata_of(record.topic_id)
+                after = OffsetAndMetadata(record.offset + 1, metadata, record.leader_epoch)
+                offsets[partition] = after
+        if offsets:
+            answer = self._answer = threading.Event()
+            sent = self._consumer.commit_async(offsets, callback=_warn_of_failure)
+            sent.add_both(lambda _: answer.set())
+
+    def wait(self) -> None:
+        """Waits for Kafka's answer to the last commit, if it is under way, but not for ever."""
+        if self._answer is not None:
+            self._answer.wait(COMMIT_TIMEOUT_S)
+            self._answer = None
+
+    def rewind(self, records: Sequence[Record]) -> None:
+        """Makes the next poll begin with `records` again, where their partitions are still ours."""
+        there = [record for record in records if record.topic_id == self._positions.topic_id]
+        if gone := len(records) - len(there):
+            log.warning("records of the deleted topic were not processed", records=gone)
+        assigned = self._consumer.assignment()
+        for partition, (first, _) in offset_ranges(there).items():
+            if partition in assigned:
+                self._consumer.seek(TopicPartition(*partition), first)
+
+    def idle(self, timeout_s: float) -> None:
+        """Polls for up to `timeout_s` and takes nothing, so that the group keeps us."""
+        self._consumer.pause(*self._consumer.assignment())
+        self.rewind(self.poll(timeout_s))  # a rebalance may bring partitions not yet paused
+        self._consumer.resume(*self._consumer.assignment())
+
+    def end(self) -> Offsets:
+        """For each partition the offset after its last record. Raises UnavailableError."""
+        numbers = self._consumer.partitions_for_topic(self.topic)
+        partitions = [TopicPartition(self.topic, number) for number in numbers]
+        try:
+            ends: Offsets = self._consumer.end_offsets(partitions, timeout_ms=REQUEST_TIMEOUT_MS)
+        except KafkaError as error:
+            raise UnavailableError(
+                f"Kafka does not tell the end of topic {self.topic}: {error}"
+            ) from error
+        return ends
+
+    def has_reached(self, end: Offsets) -> bool:
+        """Whether the group has read every partition up to `end`: we ours, the others theirs."""
+        if self._positions.due.is_set():
+            return False
+        ours = end.keys() & self._consumer.assignment()
+        try:  # ours first: that asks nobody
+            return all(self._position(p) >= end[p] for p in ours) and all(
+                self._positions.committed_offset(p) >= end[p] for p in end.keys() - ours if end[p]
+            )
+        except KafkaError:
+            return False
+
+    def lags(self) -> dict[Partition, int]:
+        """How many offsets each of our partitions has that are not polled yet, as of its last
+        fetch, without a request. A partition that was not fetched from yet is left out.
+        """
+        return {(p.topic, p.partition): lag for p, lag in internals.lags(self._consumer).items()}
+
+    def lost_to_retention(self) -> int:
+        """How many records were deleted before we read them, found since the last call."""
+        lost, self._positions.lost = self._positions.lost, 0
+        return lost
+
+    def absent_because(self) -> str | None:
+        """Why no record can come: a login, a right or the topic is missing, or the group is not
+        joined.
+        """
+        refusal = self._connections.refusal
+        return self._obstacle or refusal or internals.why_absent(self._consumer)
+
+    def _take(self, timeout_s: float) -> list[Record]:
+        was_away = time.monotonic() - self._polled_at > PAUSE_S
+        polled = self._poll(timeout_s)
+        self._look_at_topic(at_once=was_away)
+        if self._positions.due.is_set():
+            polled = {}  # read at positions of before
+            self._positions.begin()
+        self._polled_at = time.monotonic()
+        return [
+            Record(r.topic, r.partition, r.offset, record_time(r.timestamp), r.key, r.value,
+                   r.headers, self._positions.topic_id, r.leader_epoch)
+            for partition in sorted(polled)
+            for r in polled[partition]
+        ]  # fmt: skip
+
+    def _poll(self, timeout_s: float) -> Mapping[TopicPartition, Sequence[Any]]:
+        internals.finish_joining(self._consumer)
+        try:
+            polled: Mapping[TopicPartition, Sequence[Any]]
+            polled = self._consumer.poll(round(timeout_s * 1000))
+        except FencedInstanceIdError as error:
+            raise FencedError("another consumer uses this one's group instance id") from error
+        except NoOffsetForPartitionError:
+            self._positions.due.set()
+        except OffsetOutOfRangeError as error:
+            self._look_at_topic(at_once=True)
+            self._positions.go_on_within(*error.args)
+        except LogTruncationError as error:
+            self._look_at_topic(at_once=True)
+            self._positions.go_on_before(error.divergent_offsets)
+        except (AuthorizationError, SaslAuthenticationFailedError) as error:
+            failure = Failure(self._settings.kafka_bootstrap_servers, error)
+            self._meet(str(explained(failure, self._settings)))
+            time.sleep(timeout_s)  # kafka-python raises it at once, at each poll
+        except RetriableError as error:  # the broker is away; it comes back by itself
+            log.warning("kafka is unavailable, polling on", error=str(error))
+        else:
+            return polled
+        return {}
+
+    def _look_at_topic(self, at_once: bool = False) -> None:
+        """Sees whether the topic is still there and the same: about once a second, and after a
+        pause, in which no fetch was under way that would have failed.
+
+        Kafka answers a fetch by the topic's name only. Where a topic is deleted, made anew and
+        filled beyond the position between two fetches, its records are read twice, never lost.
+        """
+        if at_once or time.monotonic() - self._looked_at > METADATA_EVERY_S:
+            internals.refresh_metadata(self._consumer, METADATA_EVERY_S)
+            self._looked_at = time.monotonic()
+        state = internals.topic_state(self._consumer, self.topic)
+        if state.is_forbidden:
+            self._meet(f"Kafka refuses topic {self.topic}: this user needs READ on it")
+        elif not state.exists:
+            self._meet(self._no_topic, may_come=True)
+        else:
+            self._obstacle = None
+        self._positions.belong_to(state.topic_id)
+
+    def _meet(self, obstacle: str, may_come: bool = False) -> None:
+        """Notes and says why no record comes. Raises SettingsError where that is no change."""
+        if not self._positions.have_begun and not may_come:
+            raise SettingsError(obstacle)
+        self._obstacle = obstacle
+        if time.monotonic() - self._warned_at > WARN_EVERY_S:
+            self._warned_at = time.monotonic()
+            log.warning(obstacle)
+
+    def _position(self, partition: TopicPartition) -> int:
+        return self._consumer.position(partition, timeout_ms=REQUEST_TIMEOUT_MS) or 0
+
+    @property
+    def _no_topic(self) -> str:
+        return f"Kafka has no topic {self.topic}: check DELIVERY_KAFKA_TOPIC"
 
 
-def poll(consumer: Consumer, timeout: float = POLL_TIMEOUT) -> list[Record]:
-    """The next records, ordered by partition and offset; none after `timeout` seconds without any.
+@dataclass
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
+    """Notes that partitions were assigned. kafka-python calls it in a thread of its own."""
 
-    The order is that of the log within one transaction: see `rows.moment`.
-    """
-    membership.finish_joining(consumer)
-    try:
-        polled = consumer.poll(round(timeout * 1000))
-    except FencedInstanceIdError as error:
-        raise FencedError("another consumer uses this one's group instance id") from error
-    except RetriableError as error:  # the broker is away; it comes back by itself
-        log.warning("kafka is unavailable, polling on", error=str(error))
-        return []
-    return [
-        Record(r.topic, r.partition, r.offset, record_time(r.timestamp), r.key, r.value, r.headers)
-        for partition in sorted(polled)
-        for r in polled[partition]
-    ]
+    assigned: threading.Event
+
+    def on_partitions_revoked(self, revoked: Set[TopicPartition]) -> None:
+        """Nothing: which ones are ours again is known after the join."""
+
+    def on_partitions_assigned(self, assigned: Set[TopicPartition]) -> None:
+        self.assigned.set()
 
 
-def is_full(consumer: Consumer, batch: Sequence[Record]) -> bool:
-    """Whether `batch` is as large as a poll's can be, so that more records are likely there."""
-    return len(batch) >= int(consumer.config["max_poll_records"])
-
-
-def commit(consumer: Consumer, batch: Sequence[Record]) -> Commit | None:
-    """Sends off the commit of the offsets after `batch`, whose database transaction is committed.
-
-    It does not wait for Kafka's answer: an offset that could not be committed costs a redelivery,
-    which the inbox recognises. Partitions that may be another worker's by now are left out, and
-    None is returned where no other is left: Kafka would take the offset, and put back the other's.
-    """
-    absent = membership.why_absent(consumer)
-    ours = set() if absent else consumer.assignment()
-    after = {TopicPartition(*partition): last + 1 for partition, (_, last) in spans(batch).items()}
-    if left_out := after.keys() - ours:
-        why = absent or "the partition went to another worker"
-        _say_uncommitted({p: after[p] for p in left_out}, why)
-    offsets = {p: OffsetAndMetadata(after[p], "", -1) for p in after.keys() & ours}
-    return consumer.commit_async(offsets, callback=_say_a_failure) if offsets else None
-
-
-def wait_for(commit: Commit | None) -> None:
-    """Waits for Kafka's answer to `commit`, if there is one under way, but not for ever."""
-    deadline = time.monotonic() + COMMIT_TIMEOUT / 1000
-    while commit is not None and not commit.is_done and time.monotonic() < deadline:
-        time.sleep(0.001)  # kafka-python's own thread takes the answer
-
-
-def _say_a_failure(offsets: Mapping[TopicPartition, OffsetAndMetadata], answer: object) -> None:
+def _warn_of_failure(offsets: Mapping[TopicPartition, OffsetAndMetadata], answer: object) -> None:
     if isinstance(answer, Exception):
-        _say_uncommitted({p: after.offset for p, after in offsets.items()}, str(answer))
+        at = [f"{p.topic}/{p.partition}/{after.offset}" for p, after in offsets.items()]
+        log.warning(_UNCOMMITTED, at=at, error=str(answer))
 
 
-def _say_uncommitted(offsets: Mapping[TopicPartition, int], why: str) -> None:
-    log.warning(
-        "offsets not committed, the records will be redelivered",
-        at=[f"{p.topic}/{p.partition}/{offset}" for p, offset in offsets.items()],
-        error=why,
-    )
+def _warn_uncommitted(record: Record, why: str) -> None:
+    at = [f"{record.topic}/{record.partition}/{record.offset + 1}"]
+    log.warning(_UNCOMMITTED, at=at, error=why)
 
 
-def rewind(consumer: Consumer, batch: Sequence[Record]) -> None:
-    """Makes the next poll begin with `batch` again, where its partitions are still ours."""
-    assigned = consumer.assignment()
-    for partition, (first, _) in spans(batch).items():
-        if partition in assigned:
-            consumer.seek(TopicPartition(*partition), first)
-
-
-def idle(consumer: Consumer, timeout: float) -> None:
-    """Polls for up to `timeout` seconds and takes nothing, so that the group keeps us."""
-    consumer.pause(*consumer.assignment())
-    rewind(consumer, poll(consumer, timeout))  # a rebalance may bring partitions not yet paused
-    consumer.resume(*consumer.assignment())
+_UNCOMMITTED = "offsets not committed, the records will be redelivered"
 
 
 def _milliseconds(duration: timedelta) -> int:

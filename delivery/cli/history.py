@@ -9,7 +9,7 @@ import typer
 from delivery import history as log
 from delivery import settings
 from delivery.cli import output
-from delivery.domain.record import Place
+from delivery.domain.record import Coordinates
 from delivery.domain.vocabulary import OUTCOMES, Outcome
 from delivery.history import EventFilter, parse
 from delivery.postgres import database
@@ -41,7 +41,7 @@ def _time(text: str) -> datetime:
 class _Record:
     """In a class, because typer would take a tuple for several values."""
 
-    coordinates: Place
+    coordinates: Coordinates
 
 
 def _record(text: str) -> _Record:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple, get_args
 
-from delivery.domain.record import Place, Record
+from delivery.domain.record import Coordinates, Record
 from delivery.domain.vocabulary import Reason, Resolution
 
 # What became of a letter; `any` leaves it open which.
@@ -50,7 +50,7 @@ class LetterStatus(NamedTuple):
     """What became of a letter, without its record's contents. An open one has no resolution."""
 
     dead_letter_id: int
-    coordinates: Place
+    coordinates: Coordinates
     reason: Reason
     error: str
     resolution: Resolution | None

@@ -52,7 +52,7 @@ def _process(connection: Connection, contract: Contract, ids: Sequence[int]) -> 
     records = [letter.record for letter in letters if letter.resolution is None]
     if records:
         # Within one transaction the log is in the order of the records' coordinates.
-        process(connection, contract, sorted(records, key=lambda record: record.place))
+        process(connection, contract, sorted(records, key=lambda record: record.coordinates))
 
 
 def _portions(connection: Connection, ids: Sequence[int]) -> Iterator[list[int]]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from delivery.domain.event import OrderCreated
 from delivery.domain.json_equality import same_json
-from delivery.domain.record import Place, Record
+from delivery.domain.record import Coordinates, Record
 from delivery.domain.vocabulary import EventOutcome
 
 Key = tuple[int, datetime]  # order_id, event_time: what the inbox is unique by
@@ -28,7 +28,7 @@ class Delivery(NamedTuple):
 class Logged(NamedTuple):
     """What the inbox holds under a key: the place of the record, and its payload as it was sent."""
 
-    place: Place
+    coordinates: Coordinates
     payload: bytes
 
 
@@ -76,7 +76,7 @@ def decide(state: State, arrivals: Iterable[Arrival]) -> Decision:
     """
     decision = Decision()
     arrived: dict[Key, Arrival] = {}  # the keys this batch adds to the inbox
-    shaped: dict[int, OrderCreated] = {}  # the orders whose delivery this batch made or changed
+    applied: dict[int, OrderCreated] = {}  # the orders whose delivery this batch made or changed
     for arrival in arrivals:
         record, event = arrival
         order_id = event.order_id
@@ -85,19 +85,19 @@ def decide(state: State, arrivals: Iterable[Arrival]) -> Decision:
             _recognise(decision, arrival, arrived.get(key), state.inbox.get(key))
             continue
         arrived[key] = arrival
-        outcome = _outcome(shaped.get(order_id), state.deliveries.get(order_id), event)
+        outcome = _outcome(applied.get(order_id), state.deliveries.get(order_id), event)
         decision.entries.append((record, event, outcome))
         if outcome == "created" or outcome == "updated":
-            shaped[order_id] = event
-            _shape(decision, state, event)
+            applied[order_id] = event
+            _apply(decision, state, event)
     return decision
 
 
 def _outcome(
-    shaped: OrderCreated | None, read: Delivery | None, event: OrderCreated
+    applied: OrderCreated | None, read: Delivery | None, event: OrderCreated
 ) -> EventOutcome:
-    if shaped is not None:  # by this batch, and so pending
-        return "updated" if event.event_time > shaped.event_time else "stale"
+    if applied is not None:  # by this batch, and so pending
+        return "updated" if event.event_time > applied.event_time else "stale"
     if read is None:
         return "created"
     if event.event_time <= read.event_time:
@@ -105,7 +105,7 @@ def _outcome(
     return "updated" if read.status == "pending" else "too_late"
 
 
-def _shape(decision: Decision, state: State, event: OrderCreated) -> None:
+def _apply(decision: Decision, state: State, event: OrderCreated) -> None:
     read = state.deliveries.get(event.order_id)
     if read is None:  # not written yet: the insert takes the newest fields
         decision.created[event.order_id] = event
@@ -118,7 +118,7 @@ def _recognise(
 ) -> None:
     record, event = arrival
     if arrived is not None:
-        logged = Logged(arrived[0].place, arrived[1].payload)
+        logged = Logged(arrived[0].coordinates, arrived[1].payload)
     differs = logged is None or not same_json(event.payload, logged.payload)
-    if logged is None or record.place != logged.place or differs:
+    if logged is None or record.coordinates != logged.coordinates or differs:
         decision.duplicates.append(Duplicate(record, event, differs))

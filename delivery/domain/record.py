@@ -5,14 +5,20 @@ from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
+from uuid import UUID
 
 Partition = tuple[str, int]  # topic, partition
-Place = tuple[str, int, int]  # topic, partition, offset
+Coordinates = tuple[str, int, int]  # topic, partition, offset
 Header = tuple[str, bytes | None]
+
+UNKNOWN_TOPIC_ID = UUID(int=0)  # as Kafka itself writes that there is none
 
 
 class Record(NamedTuple):
     """One record at its coordinates. `time` is the record's own timestamp in UTC.
+
+    `topic_id` tells the topic from one that had its name before, `leader_epoch` a record from one
+    that an unclean leader election put in its place; -1 where it is not known.
 
     A named tuple and not a dataclass because one is made for every record.
     """
@@ -24,11 +30,22 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Sequence[Header]
+    topic_id: UUID = UNKNOWN_TOPIC_ID
+    leader_epoch: int = -1
 
     @property
-    def place(self) -> Place:
+    def coordinates(self) -> Coordinates:
         """Where the record lies in Kafka, by which a redelivery is recognised."""
         return self[:3]
+
+    @property
+    def topic_partition(self) -> Partition:
+        """The partition that the record lies in."""
+        return self[:2]
+
+    def __str__(self) -> str:
+        """The coordinates, as people write them. A record's contents are in no message."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
 
 
 def record_time(milliseconds: int) -> datetime | None:
@@ -44,14 +61,14 @@ def record_time(milliseconds: int) -> datetime | None:
         return None
 
 
-def spans(records: Iterable[Record]) -> dict[Partition, tuple[int, int]]:
+def offset_ranges(records: Iterable[Record]) -> dict[Partition, tuple[int, int]]:
     """For each topic and partition its first and its last offset.
 
     The records of a partition must be in the order of their offsets.
     """
-    spans: dict[Partition, tuple[int, int]] = {}
+    ranges: dict[Partition, tuple[int, int]] = {}
     for partition, group in groupby(records, key=itemgetter(0, 1)):
         offsets = [record.offset for record in group]
-        first, _ = spans.get(partition, (offsets[0], None))
-        spans[partition] = first, offsets[-1]
-    return spans
+        first, _ = ranges.get(partition, (offsets[0], None))
+        ranges[partition] = first, offsets[-1]
+    return ranges

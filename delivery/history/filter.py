@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from delivery.domain.record import Place
+from delivery.domain.record import Coordinates
 from delivery.domain.vocabulary import Outcome
 
 COLUMNS = (
@@ -55,4 +55,4 @@ class EventFilter:
     since: datetime | None = None
     until: datetime | None = None
     outcomes: Sequence[Outcome] = ()
-    coordinates: Place | None = None
+    coordinates: Coordinates | None = None

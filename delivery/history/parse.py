@@ -6,7 +6,7 @@ Each function raises ValueError with a text that says how it is written.
 import re
 from datetime import UTC, datetime, timedelta
 
-from delivery.domain.record import Place
+from delivery.domain.record import Coordinates
 from delivery.history.filter import Position
 
 _AGO = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
@@ -30,7 +30,7 @@ def time(text: str) -> datetime:
         ) from None
 
 
-def coordinates(text: str) -> Place:
+def coordinates(text: str) -> Coordinates:
     """A record's topic, partition and offset."""
     if parts := _COORDINATES.fullmatch(text):
         topic, partition, offset = parts[1], int(parts[2]), int(parts[3])

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from delivery.domain import headers
 from delivery.domain.event import Rejection
-from delivery.domain.record import Place, Record, spans
+from delivery.domain.record import Coordinates, Record, offset_ranges
 from delivery.domain.vocabulary import Resolution
 from delivery.errors import RaceError
 from delivery.postgres.database import Connection
@@ -52,9 +52,9 @@ class Letter(NamedTuple):
         return not is_open or (self.reason, self.error) == (rejection.reason, rejection.error)
 
 
-def at(connection: Connection, records: Sequence[Record]) -> dict[Place, Letter]:
-    """The letters at the places of `records`, by place."""
-    rows = [(*partition, *span) for partition, span in spans(records).items()]
+def at(connection: Connection, records: Sequence[Record]) -> dict[Coordinates, Letter]:
+    """The letters at the coordinates of `records`."""
+    rows = [(*partition, *span) for partition, span in offset_ranges(records).items()]
     columns = [list(column) for column in zip(*rows, strict=True)]
     return {
         (topic, partition, offset): Letter(*told)
@@ -82,7 +82,7 @@ def insert(
     connection.execute(_INSERT, (consumed_at, *columns))
 
 
-def resolve(connection: Connection, places: Sequence[Place], resolution: Resolution) -> None:
+def resolve(connection: Connection, places: Sequence[Coordinates], resolution: Resolution) -> None:
     """Marks the open letters at `places`. Raises RaceError if one was resolved in between."""
     if not places:
         return

@@ -2,51 +2,55 @@
 
 One broken record must not stand in the way of its neighbours. A thousand in a row are no broken
 records but a broken agreement, and thousands of dead letters would be somebody's week. Nothing of
-the transaction that completes the row is written: Kafka keeps its records for a worker that reads
-them. A transaction is a whole batch, or few records of one where the database refuses rows.
+the transaction that reaches the limit is written: Kafka keeps its records for a worker that reads
+them. A transaction is a whole batch, or a portion of one where the database refuses rows.
+
+A row is counted as the records arrive, and in each partition by itself: a producer that writes to
+one partition only would otherwise hide behind its healthy neighbours.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from delivery.domain.event import Rejection
-from delivery.domain.record import Record
+from delivery.domain.record import Partition, Record
 from delivery.errors import FloodError
 
 Rejected = tuple[Record, Rejection]
+Streaks = Mapping[Partition | None, int]  # by partition, and under None of all partitions
 
 
 @dataclass
-class Flood:
-    """How many records in a row were rejected lately. A `limit` of 0 lets any number pass.
-
-    `rejected` are those of the last batch that had any.
-    """
+class RejectionLimit:
+    """How many records in a row were rejected lately. A `limit` of 0 lets any number pass."""
 
     limit: int = 0
-    row: int = 0
-    rejected: Sequence[Rejected] = field(default_factory=list)
+    streaks: Streaks = field(default_factory=dict)
 
-    def checked(self, batch: Iterable[Record], rejected: Sequence[Rejected]) -> int:
-        """The row's length after `batch`. Raises FloodError where it reaches the limit within."""
-        if not rejected:
-            return 0
-        self.rejected = rejected
-        places = {record.place for record, _ in rejected}
-        row = self.row
+    def checked(self, batch: Sequence[Record], rejected: Sequence[Rejected]) -> Streaks:
+        """The streaks after `batch`. Raises FloodError where one reaches the limit within it."""
+        if not rejected and not self.streaks:
+            return self.streaks
+        lost = {record.coordinates for record, _ in rejected}
+        streaks = dict(self.streaks)
         for record in batch:
-            row = row + 1 if record.place in places else 0
-            if 0 < self.limit == row:
-                raise FloodError(_message(row, record, rejected))
-        return row
+            is_rejected = record.coordinates in lost
+            for of in (None, record.topic_partition):
+                streaks[of] = streaks.get(of, 0) + 1 if is_rejected else 0
+                if 0 < self.limit == streaks[of]:
+                    raise FloodError(_message(self.limit, of, record, rejected))
+        return {of: length for of, length in streaks.items() if length}
 
 
-def _message(row: int, last: Record, rejected: Sequence[Rejected]) -> str:
-    kinds = Counter(f"{no.reason}: {' '.join(no.error.split())}" for _, no in rejected)
+def _message(
+    length: int, partition: Partition | None, last: Record, rejected: Sequence[Rejected]
+) -> str:
+    where = "" if partition is None else f" of partition {'/'.join(map(str, partition))}"
+    kinds = Counter(f"{why.reason}: {' '.join(why.error.split())}" for _, why in rejected)
     ((kind, count),) = kinds.most_common(1)
     return (
-        f"{row} records in a row were rejected, the last at {'/'.join(map(str, last.place))}; "
+        f"{length} records in a row{where} were rejected, the last at {last}; "
         f"{count} of {len(rejected)} in this batch for {kind}. Kafka keeps them. Mend the cause, "
         "such as a producer's new format or a constraint of the database; or raise "
         "DELIVERY_MAX_REJECTED_IN_A_ROW (0: no limit) to have them as dead letters"

@@ -1,12 +1,12 @@
 """The statements of the transaction: what is read for a batch, and how its rows are written.
 
-Every function runs in the caller's transaction and commits nothing. Rows go by binary COPY: at
-batches of 2000 it takes half the time of executemany, and 1/25 of a statement for each row. Rows
-are sorted by key: two workers that write the same keys then wait for each other in one order only,
-and can't deadlock.
+Nothing here commits. Rows go by binary COPY: at batches of 2000 it takes half the time of
+executemany, and 1/25 of a statement for each row. Rows are sorted by key: two workers that write
+the same keys then wait for each other in one order only, and can't deadlock.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +15,8 @@ from delivery.domain.event import OrderCreated
 from delivery.errors import RaceError
 from delivery.postgres.database import Connection
 
-# New orders mostly have the highest ids, and above the highest known one nothing is looked up. What
-# is written there in between is no other race than any: the primary keys catch it.
+# New orders mostly have the highest ids, and above the highest known one nothing is looked up. A
+# concurrent insert above the maximum is a race like any other; the primary key catches it.
 _HIGHEST = "SELECT max(order_id) FROM deliveries"
 
 # By an array and not by a join with it: among 20 million deliveries two thirds of the time.
@@ -74,129 +74,107 @@ RETURNING payload_differs
 """
 
 
-def read(
-    connection: Connection,
-    events: Sequence[OrderCreated],
-    meanwhile: Callable[[], None],
-) -> State:
-    """What the database knows of the events' orders: their deliveries, then of these the inbox.
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """The statements of one batch, on a connection that is inside its transaction.
 
-    An order without a delivery has nothing in the inbox. What is committed between the statements
-    is no other race than what is committed after them: the constraints and the `UPDATE` catch it.
-    `meanwhile` is called while PostgreSQL looks something up.
+    `on_wait` is called each time that we would only wait for PostgreSQL.
     """
-    state = State()
-    ((highest,),) = connection.execute(_HIGHEST)
-    orders = list({e.order_id for e in events if e.order_id <= (highest or 0)})
-    if not orders:
+
+    connection: Connection
+    on_wait: Callable[[], None]
+
+    def read(self, events: Sequence[OrderCreated]) -> State:
+        """What the database knows of the events' orders: their deliveries, then their inbox rows.
+
+        An order without a delivery has nothing in the inbox. A commit between the two statements
+        is a race like one after them: the constraints and the `UPDATE` catch it.
+        """
+        state = State()
+        ((highest,),) = self.connection.execute(_HIGHEST)
+        orders = list({e.order_id for e in events if e.order_id <= (highest or 0)})
+        if not orders:
+            return state
+        with self.connection.pipeline():  # in which a statement is sent and not waited for
+            found = self.connection.execute(_READ_DELIVERIES, [orders], prepare=True)
+            self.on_wait()
+            state.deliveries = {order_id: Delivery(*delivery) for order_id, *delivery in found}
+            keys = [(e.order_id, e.event_time) for e in events if e.order_id in state.deliveries]
+            if keys:
+                state.inbox = self._read_inbox(keys)
         return state
-    with connection.pipeline():  # in which a statement is sent and not waited for
-        found = connection.execute(_READ_DELIVERIES, [orders], prepare=True)
-        meanwhile()
-        state.deliveries = {order_id: Delivery(*delivery) for order_id, *delivery in found}
-        keys = [(e.order_id, e.event_time) for e in events if e.order_id in state.deliveries]
-        if keys:
-            state.inbox = _logged(connection, keys, meanwhile)
-    return state
 
+    def _read_inbox(self, keys: Sequence[Key]) -> dict[Key, Logged]:
+        entries = self.connection.execute(_READ_ENTRIES, _columns(keys), prepare=True)
+        self.on_wait()
+        return {
+            (order_id, event_time): Logged((topic, partition, offset), payload.encode())
+            for order_id, event_time, topic, partition, offset, payload in entries
+        }
 
-def _logged(
-    connection: Connection, keys: Sequence[Key], meanwhile: Callable[[], None]
-) -> dict[Key, Logged]:
-    entries = connection.execute(_READ_ENTRIES, _columns(keys), prepare=True)
-    meanwhile()
-    return {
-        (order_id, event_time): Logged((topic, partition, offset), payload.encode())
-        for order_id, event_time, topic, partition, offset, payload in entries
-    }
+    def read_clock(self) -> datetime:
+        """The database's clock. Read after the state, it makes `consumed_at` the log's order.
 
+        Of two transactions on one order the later one saw the earlier one's commit, and so reads a
+        later clock. Within one transaction the log is in the order of the records' coordinates.
+        """
+        now: datetime
+        ((now,),) = self.connection.execute("SELECT clock_timestamp()")
+        return now
 
-def moment(connection: Connection) -> datetime:
-    """The database's clock. Read after the state, it makes `consumed_at` the order of the log.
+    def write(self, decision: Decision, consumed_at: datetime) -> list[bool]:
+        """Writes the rows of `decision`. Returns of each new duplicate whether it is a conflict.
 
-    Of two transactions on one order the later one saw the earlier one's commit, and so reads a
-    later clock. Within one transaction the log is in the order of the records' coordinates.
-    """
-    now: datetime
-    ((now,),) = connection.execute("SELECT clock_timestamp()")
-    return now
+        Raises RaceError if a delivery is no longer as it was read, or a key was taken in between.
+        """
+        self._insert_entries(decision.entries, consumed_at)
+        self._insert_deliveries(decision.created)
+        self._update_deliveries(decision.changed)
+        return self._insert_duplicates(decision.duplicates, consumed_at)
 
+    def _insert_entries(self, entries: Sequence[Entry], consumed_at: datetime) -> None:
+        rows = [
+            (e.order_id, e.event_time, outcome, e.payload, r.topic, r.partition, r.offset, r.time,
+             consumed_at)
+            for r, e, outcome in entries
+        ]  # fmt: skip
+        rows.sort()  # no two have the same key, so that nothing after it is compared
+        self._copy(_COPY_ENTRIES, _ENTRY_TYPES, rows)
 
-def write(
-    connection: Connection,
-    decision: Decision,
-    consumed_at: datetime,
-    meanwhile: Callable[[], None],
-) -> list[bool]:
-    """Writes the rows of `decision`. Returns of each new duplicate whether it is a conflict.
+    def _insert_deliveries(self, created: dict[int, OrderCreated]) -> None:
+        rows = [event.delivery_row for event in created.values()]
+        rows.sort()
+        self._copy(_COPY_DELIVERIES, _DELIVERY_TYPES, rows)
 
-    `meanwhile` is called while PostgreSQL works and we would wait for it.
-    Raises RaceError if a delivery is no longer as it was read; the unique constraints raise it too.
-    """
-    _insert_entries(connection, decision.entries, consumed_at, meanwhile)
-    _insert_deliveries(connection, decision.created, meanwhile)
-    _update_deliveries(connection, decision.changed)
-    return _insert_duplicates(connection, decision.duplicates, consumed_at)
+    def _update_deliveries(self, changed: dict[int, Change]) -> None:
+        if not changed:
+            return
+        rows = sorted((*event.delivery_row, read) for event, read in changed.values())
+        updated = self.connection.execute(_UPDATE_DELIVERIES, _columns(rows)).rowcount
+        if updated < len(rows):
+            raise RaceError("a delivery changed between read and update")
 
+    def _insert_duplicates(
+        self, duplicates: Sequence[Duplicate], consumed_at: datetime
+    ) -> list[bool]:
+        if not duplicates:
+            return []
+        rows = sorted(
+            (r.topic, r.partition, r.offset, r.time, event.order_id, event.event_time,
+             event.payload.decode() if differs else None)
+            for r, event, differs in duplicates
+        )  # fmt: skip
+        cursor = self.connection.execute(_INSERT_DUPLICATES, (consumed_at, *_columns(rows)))
+        return [differs for (differs,) in cursor]
 
-def _insert_entries(
-    connection: Connection,
-    entries: Sequence[Entry],
-    consumed_at: datetime,
-    meanwhile: Callable[[], None],
-) -> None:
-    rows = [
-        (event.order_id, event.event_time, outcome, event.payload, *record[:4], consumed_at)
-        for record, event, outcome in entries
-    ]
-    rows.sort()  # no two have the same key, so that nothing after it is compared
-    _copy(connection, _COPY_ENTRIES, _ENTRY_TYPES, rows, meanwhile)
-
-
-def _insert_deliveries(
-    connection: Connection, created: dict[int, OrderCreated], meanwhile: Callable[[], None]
-) -> None:
-    rows = [event[:9] for event in created.values()]
-    rows.sort()
-    _copy(connection, _COPY_DELIVERIES, _DELIVERY_TYPES, rows, meanwhile)
-
-
-def _update_deliveries(connection: Connection, changed: dict[int, Change]) -> None:
-    if not changed:
-        return
-    rows = sorted((*event[:9], read_event_time) for event, read_event_time in changed.values())
-    updated = connection.execute(_UPDATE_DELIVERIES, _columns(rows)).rowcount
-    if updated < len(rows):
-        raise RaceError("a delivery changed between read and update")
-
-
-def _insert_duplicates(
-    connection: Connection, duplicates: Sequence[Duplicate], consumed_at: datetime
-) -> list[bool]:
-    if not duplicates:
-        return []
-    rows = sorted(
-        (*record[:4], event.order_id, event.event_time, event.payload.decode() if differs else None)
-        for record, event, differs in duplicates
-    )
-    cursor = connection.execute(_INSERT_DUPLICATES, (consumed_at, *_columns(rows)))
-    return [differs for (differs,) in cursor]
-
-
-def _copy(
-    connection: Connection,
-    statement: str,
-    types: Sequence[str],
-    rows: Sequence[Sequence[Any]],
-    meanwhile: Callable[[], None],
-) -> None:
-    if not rows:
-        return
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types(types)
-        for row in rows:
-            copy.write_row(row)
-        meanwhile()  # PostgreSQL has the rows by now, and takes longer than we took to send them
+    def _copy(self, statement: str, types: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        if not rows:
+            return
+        with self.connection.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.set_types(types)
+            for row in rows:
+                copy.write_row(row)
+            self.on_wait()  # PostgreSQL has the rows by now, and takes longer than we took to send
 
 
 def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

@@ -13,137 +13,157 @@ other outcomes can't become wrong in between: a key stays in the inbox, and a de
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from delivery.domain.decide import Decision, decide
 from delivery.domain.event import Contract, OrderCreated, Rejection, decode
 from delivery.domain.record import Record
-from delivery.errors import RaceError, RefusedError
-from delivery.inbox import dead_letters, statements
+from delivery.errors import DeadLetterRefusedError, RaceError, RefusedError
+from delivery.inbox import dead_letters
 from delivery.inbox.dead_letters import Letter
-from delivery.inbox.rejection_limit import Flood, Rejected
+from delivery.inbox.rejection_limit import Rejected, RejectionLimit
+from delivery.inbox.statements import Statements
 from delivery.postgres.database import Connection, transaction
 
-Tally = Counter[str]  # outcomes of a batch; also `duplicate`, `conflict`, `rejected`, `redelivered`
+Outcomes = Counter[str]  # how many records had which; also `redelivered`
 Arrival = tuple[Record, OrderCreated | Rejection]
-Settled = tuple[Tally, list[Rejected]]  # what became of the records, and the new dead letters
 
 # Records in a transaction, at most, where the database refuses rows. Finding them takes some
 # milliseconds for each, and a transaction must not outlive its worker's right to the partitions.
-FEW = 100
+PORTION = 100
 
 # Whoever commits first settles a race, so that each attempt finds more of the others' work done.
 ATTEMPTS = 20
 
 
-def process(connection: Connection, contract: Contract, batch: Sequence[Record]) -> Tally:
-    """Decodes and settles the records of `batch`: see `settle`."""
-    return settle(connection, decoded(contract, batch))
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What a committed transaction did: with its records, and which of them became dead letters.
+
+    `races` is how often it was rolled back before, because somebody else wrote in between.
+    """
+
+    outcomes: Outcomes
+    rejected: Sequence[Rejected]
+    races: int = 0
 
 
-def decoded(contract: Contract, batch: Sequence[Record]) -> list[Arrival]:
+def process(connection: Connection, contract: Contract, records: Sequence[Record]) -> Outcomes:
+    """Decodes the records and accounts for each, without a limit of rejections: see `Inbox`."""
+    results = Inbox(connection).process(decoded(contract, records))
+    return sum((result.outcomes for result in results), Counter())
+
+
+def decoded(contract: Contract, records: Sequence[Record]) -> list[Arrival]:
     """Each record with the event that it holds, or with why it holds none. Pure."""
-    return [(record, decode(contract, record.value, record.time)) for record in batch]
+    return [(record, decode(contract, record.value, record.time)) for record in records]
 
 
-def _nothing() -> None:
-    """What there is to do where nobody said what."""
+def do_nothing() -> None:
+    """What there is to do while we wait, where nobody said what."""
 
 
-def settle(
-    connection: Connection,
-    arrivals: Sequence[Arrival],
-    flood: Flood | None = None,
-    on_race: Callable[[], None] = _nothing,
-    meanwhile: Callable[[], None] = _nothing,
-) -> Tally:
-    """Accounts for each of `arrivals`, in their order, in one transaction.
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """Accounts for batches of records on one connection.
 
-    When this returns, the transaction is committed, and the offsets may be. When it raises,
-    nothing is written: UnavailableError (try again later), FloodError, NotMigratedError,
-    ForbiddenError, RaceError after too many attempts, or a bug's error. Only where the database
-    refuses a row are there several transactions, of which the first may be committed then: the
-    inbox will recognise their records.
-
-    `on_race` is called each time the batch is to be decided again, `meanwhile` each time that we
-    would only wait for PostgreSQL; it must not raise.
+    `on_wait` is called each time that we would only wait for PostgreSQL; it must not raise.
     """
-    flood = flood or Flood()
-    attempt = _attempt
-    for _ in range(ATTEMPTS):
+
+    connection: Connection
+    limit: RejectionLimit = field(default_factory=RejectionLimit)
+    on_wait: Callable[[], None] = do_nothing
+
+    def process(self, batch: Sequence[Arrival]) -> Iterator[BatchResult]:
+        """Accounts for each record of `batch`, in their order, in one transaction.
+
+        A result that is yielded is committed; after the last one the offsets may be. There is one,
+        but where the database refuses a row: then one for each `PORTION` of the batch.
+
+        Raises UnavailableError (try again later), FloodError, NotMigratedError, ForbiddenError,
+        DeadLetterRefusedError, RaceError after too many attempts, or a bug's error. What was not
+        yielded is not written then; the inbox will recognise the records of what was.
+        """
         try:
-            with transaction(connection):
-                tally, rejected = attempt(connection, arrivals, meanwhile)
-                row = flood.checked((record for record, _ in arrivals), rejected)
-            flood.row = row
-            return tally
-        except RaceError as error:
-            race = error
-            on_race()
+            result = self._transact(batch, self._attempt)
         except RefusedError:
-            if len(arrivals) > FEW:
-                return _settle_few_by_few(connection, arrivals, flood, on_race, meanwhile)
-            attempt = _attempt_by_halves
-    raise RaceError(
-        f"the batch from {'/'.join(map(str, arrivals[0][0].place))} on was decided {ATTEMPTS} "
-        f"times, and each time somebody wrote in between ({race}): run `delivery verify`"
-    )
+            for first in range(0, len(batch), PORTION):
+                yield self._transact(batch[first : first + PORTION], self._attempt_by_halves)
+        else:
+            yield result
 
+    def _transact(
+        self,
+        batch: Sequence[Arrival],
+        attempt: Callable[[Sequence[Arrival]], BatchResult],
+    ) -> BatchResult:
+        """The attempt's rows in one transaction, tried again after each race."""
+        race = RaceError()
+        for races in range(ATTEMPTS):
+            try:
+                with transaction(self.connection):
+                    result = attempt(batch)
+                    streaks = self.limit.checked([record for record, _ in batch], result.rejected)
+            except RaceError as error:
+                race = error
+            else:
+                self.limit.streaks = streaks  # not before the commit: else a retry counts twice
+                return BatchResult(result.outcomes, result.rejected, races)
+        raise RaceError(
+            f"the batch from {batch[0][0]} on was decided {ATTEMPTS} times, and each time somebody "
+            f"wrote in between ({race}): run `delivery verify`"
+        )
 
-def _settle_few_by_few(
-    connection: Connection,
-    arrivals: Sequence[Arrival],
-    flood: Flood,
-    on_race: Callable[[], None],
-    meanwhile: Callable[[], None],
-) -> Tally:
-    """As `settle`, in several transactions. Where one fails, those before it stay committed."""
-    tally: Tally = Counter()
-    for first in range(0, len(arrivals), FEW):
-        few = arrivals[first : first + FEW]
-        tally += settle(connection, few, flood, on_race, meanwhile)
-    return tally
+    def _attempt(self, batch: Sequence[Arrival]) -> BatchResult:
+        """Read, decide, write. Runs inside a transaction and commits nothing."""
+        letters = dead_letters.at(self.connection, [record for record, _ in batch])
+        events = [(record, event) for record, event in batch if isinstance(event, OrderCreated)]
+        rejected = [(record, no) for record, no in batch if isinstance(no, Rejection)]
+        if letters:
+            events = [(r, e) for r, e in events if not _is_discarded(letters.get(r.coordinates))]
+            rejected = [
+                (r, why) for r, why in rejected if _is_news(letters.get(r.coordinates), why)
+            ]
+        statements = Statements(self.connection, self.on_wait)
+        state = statements.read([event for _, event in events])
+        consumed_at = statements.read_clock()
+        decision = decide(state, events)
+        conflicts = statements.write(decision, consumed_at)
+        dead_letters.insert(self.connection, rejected, consumed_at)
+        if letters:
+            replayed = [r.coordinates for r, _ in events if _is_open(letters.get(r.coordinates))]
+            dead_letters.resolve(self.connection, replayed, "replayed")
+        return BatchResult(_outcomes(decision, conflicts, len(rejected), len(batch)), rejected)
 
+    def _attempt_by_halves(self, batch: Sequence[Arrival]) -> BatchResult:
+        """As `_attempt`, where the database refuses some rows: each becomes a dead letter.
 
-def _attempt(
-    connection: Connection, arrivals: Sequence[Arrival], meanwhile: Callable[[], None]
-) -> Settled:
-    """Read, decide, write. Runs inside a transaction and commits nothing."""
-    letters = dead_letters.at(connection, [record for record, _ in arrivals])
-    events = [(record, event) for record, event in arrivals if isinstance(event, OrderCreated)]
-    rejected = [(record, no) for record, no in arrivals if isinstance(no, Rejection)]
-    if letters:
-        events = [(r, e) for r, e in events if not _is_discarded(letters.get(r.place))]
-        rejected = [(r, no) for r, no in rejected if not _is_said(letters.get(r.place), no)]
-    state = statements.read(connection, [event for _, event in events], meanwhile)
-    consumed_at = statements.moment(connection)
-    decision = decide(state, events)
-    conflicts = statements.write(connection, decision, consumed_at, meanwhile)
-    dead_letters.insert(connection, rejected, consumed_at)
-    if letters:
-        replayed = [record.place for record, _ in events if _is_open(letters.get(record.place))]
-        dead_letters.resolve(connection, replayed, "replayed")
-    return _tally(decision, conflicts, len(rejected), len(arrivals)), rejected
+        Halves are tried in order of arrival, each in a savepoint, so that the neighbours of a
+        refused row have the outcomes they would have without it.
+        """
+        try:
+            with transaction(self.connection):
+                return self._attempt(batch)
+        except RefusedError as error:
+            if len(batch) == 1:
+                return self._attempt_as_letter(batch[0], error)
+        middle = len(batch) // 2
+        first = self._attempt_by_halves(batch[:middle])
+        second = self._attempt_by_halves(batch[middle:])
+        return BatchResult(first.outcomes + second.outcomes, [*first.rejected, *second.rejected])
 
-
-def _attempt_by_halves(
-    connection: Connection, arrivals: Sequence[Arrival], meanwhile: Callable[[], None]
-) -> Settled:
-    """As `_attempt`, where the database refuses some rows: each becomes a dead letter.
-
-    Halves are tried in order of arrival, each in a savepoint, so that the neighbours of a refused
-    row have the outcomes they would have without it.
-    """
-    try:
-        with transaction(connection):
-            return _attempt(connection, arrivals, meanwhile)
-    except RefusedError as error:
-        if len(arrivals) == 1:
-            return _attempt(connection, [_refused(arrivals[0], error)], meanwhile)
-    middle = len(arrivals) // 2
-    tally, rejected = _attempt_by_halves(connection, arrivals[:middle], meanwhile)
-    more, also_rejected = _attempt_by_halves(connection, arrivals[middle:], meanwhile)
-    return tally + more, rejected + also_rejected
+    def _attempt_as_letter(self, arrival: Arrival, refusal: RefusedError) -> BatchResult:
+        """The record whose row is refused, as a dead letter; unless that was the refused row."""
+        record, event = arrival
+        if isinstance(event, Rejection):
+            raise DeadLetterRefusedError(_beyond_repair(record, refusal)) from refusal
+        why = Rejection("refused_by_database", str(refusal), event.order_id)
+        try:
+            with transaction(self.connection):
+                return self._attempt([(record, why)])
+        except RefusedError as error:
+            raise DeadLetterRefusedError(_beyond_repair(record, error)) from error
 
 
 def _is_open(letter: Letter | None) -> bool:
@@ -155,18 +175,22 @@ def _is_discarded(letter: Letter | None) -> bool:
     return letter is not None and letter.resolution == "discarded"
 
 
-def _is_said(letter: Letter | None, rejection: Rejection) -> bool:
-    return letter is not None and letter.says(rejection)
+def _is_news(letter: Letter | None, rejection: Rejection) -> bool:
+    return letter is None or not letter.says(rejection)
 
 
-def _refused(arrival: Arrival, error: RefusedError) -> Arrival:
-    record, event = arrival
-    return record, Rejection("refused_by_database", str(error), event.order_id)
+def _beyond_repair(record: Record, refusal: RefusedError) -> str:
+    return (
+        f"record {record}: the database refuses its dead letter too ({refusal}): mend the "
+        "constraint, trigger or sequence of dead_letters; Kafka keeps the record"
+    )
 
 
-def _tally(decision: Decision, conflicts: list[bool], rejected: int, arrivals: int) -> Tally:
-    tally: Tally = Counter(outcome for _, _, outcome in decision.entries)
-    tally.update("conflict" if differs else "duplicate" for differs in conflicts)
-    tally["rejected"] = rejected
-    tally["redelivered"] = arrivals - tally.total()
-    return tally
+def _outcomes(
+    decision: Decision, conflicts: Sequence[bool], rejected: int, records: int
+) -> Outcomes:
+    outcomes: Outcomes = Counter(outcome for _, _, outcome in decision.entries)
+    outcomes.update("conflict" if differs else "duplicate" for differs in conflicts)
+    outcomes["rejected"] = rejected
+    outcomes["redelivered"] = records - outcomes.total()
+    return outcomes

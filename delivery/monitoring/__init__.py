@@ -4,13 +4,12 @@ from functools import partial
 
 from pydantic import SecretStr
 
-from delivery.broker import membership, offsets
-from delivery.broker.consumer import Consumer
+from delivery.broker.consumer import GroupConsumer
 from delivery.monitoring.recorder import NoOpRecorder, Recorder
 from delivery.settings import MonitoringSettings
 
 
-def start(settings: MonitoringSettings, url: SecretStr, consumer: Consumer) -> Recorder:
+def start(settings: MonitoringSettings, url: SecretStr, consumer: GroupConsumer) -> Recorder:
     """The recorder of a worker. Where a port is set, the endpoints answer from now on.
 
     Raises SettingsError where the port can't be had.
@@ -20,7 +19,7 @@ def start(settings: MonitoringSettings, url: SecretStr, consumer: Consumer) -> R
     return _served(settings.metrics_host, settings.metrics_port, url, consumer)
 
 
-def _served(host: str, port: int, url: SecretStr, consumer: Consumer) -> Recorder:
+def _served(host: str, port: int, url: SecretStr, consumer: GroupConsumer) -> Recorder:
     # Imported here: a worker without endpoints starts without what they need.
     from prometheus_client import make_wsgi_app
 
@@ -28,7 +27,7 @@ def _served(host: str, port: int, url: SecretStr, consumer: Consumer) -> Recorde
     from delivery.monitoring.metrics import Metrics
     from delivery.monitoring.single_flight import SingleFlight
 
-    metrics = Metrics(partial(offsets.lags, consumer))
+    metrics = Metrics(consumer.lags)
     schema = SingleFlight(partial(health.require_schema, url))
     unresolved = SingleFlight(partial(health.unresolved_letters, url))
     letters = health.UnresolvedLetters(unresolved, metrics.dead_letters)
@@ -37,7 +36,7 @@ def _served(host: str, port: int, url: SecretStr, consumer: Consumer) -> Recorde
             "/metrics": endpoints.after(letters.refresh, make_wsgi_app(metrics.registry)),
             "/healthz": endpoints.checked(lambda: health.health(metrics.last_heartbeat)),
             "/readyz": endpoints.checked(
-                lambda: health.readiness(membership.why_absent(consumer), schema)
+                lambda: health.readiness(consumer.absent_because(), schema)
             ),
         }
     )

@@ -20,7 +20,7 @@ from prometheus_client import (
 from delivery import __version__
 from delivery.domain.record import Partition, Record
 from delivery.domain.vocabulary import OUTCOMES, REASONS
-from delivery.inbox.transaction import Tally
+from delivery.inbox.transaction import BatchResult
 
 Lags = Mapping[Partition, int]
 
@@ -119,21 +119,20 @@ class Metrics:
         """Notes the time."""
         self.last_heartbeat = time.monotonic()
 
-    def batch(self, batch: Sequence[Record], tally: Tally) -> None:
-        """Counts the records by outcome, and observes their number, duration and age."""
+    def result(self, result: BatchResult) -> None:
+        """Counts the records by outcome, and the races before the commit."""
+        for outcome, records in self._records.items():
+            if result.outcomes[outcome]:
+                records.inc(result.outcomes[outcome])
+        self._races.inc(result.races)
+
+    def batch(self, batch: Sequence[Record]) -> None:
+        """Observes the number of records, how long they took, and their age."""
         self._batch_duration.observe(time.monotonic() - self._polled)
         self._batch_records.observe(len(batch))
-        for outcome, records in self._records.items():
-            if tally[outcome]:
-                records.inc(tally[outcome])
         if times := [record.time for record in _oldest(batch) if record.time]:
             age = (datetime.now(UTC) - min(times)).total_seconds()
             self._event_age.observe(max(0.0, age))  # clocks differ
-
-    def race(self) -> None:
-        """Counts it."""
-        self.heartbeat()
-        self._races.inc()
 
     def retry(self) -> None:
         """Counts it."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from delivery.domain.record import Record
-from delivery.inbox.transaction import Tally
+from delivery.inbox.transaction import BatchResult
 
 
 class Recorder(Protocol):
@@ -16,11 +16,11 @@ class Recorder(Protocol):
     def heartbeat(self) -> None:
         """The batch in hand makes progress. One that is halved again and again takes long."""
 
-    def batch(self, batch: Sequence[Record], tally: Tally) -> None:
-        """The database has committed the last poll's records."""
+    def result(self, result: BatchResult) -> None:
+        """A transaction is committed: the whole batch's, or that of a portion of it."""
 
-    def race(self) -> None:
-        """Another transaction wrote to the same orders; the batch is decided again."""
+    def batch(self, batch: Sequence[Record]) -> None:
+        """All of the last poll's records are committed."""
 
     def retry(self) -> None:
         """The database is unavailable; the batch is put back."""
@@ -38,10 +38,10 @@ class NoOpRecorder:
     def heartbeat(self) -> None:
         pass
 
-    def batch(self, batch: Sequence[Record], tally: Tally) -> None:
+    def result(self, result: BatchResult) -> None:
         pass
 
-    def race(self) -> None:
+    def batch(self, batch: Sequence[Record]) -> None:
         pass
 
     def retry(self) -> None:

@@ -1,5 +1,6 @@
 """The log's monthly partitions are made ahead of time, without anyone remembering."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -13,19 +14,25 @@ log = structlog.get_logger()
 INTERVAL = timedelta(hours=6)
 
 
-def ensure(connection: Connection, due: datetime) -> datetime:
-    """Makes the missing partitions, a year back and a year ahead, if it is `due`.
+@dataclass
+class Partitions:
+    """The log's monthly partitions, a year back and a year ahead, made when it is time."""
 
-    Returns when to do it next. An event of any other month goes to the default partition, so that
-    this is about speed and size and never about losing an event: where a long query holds the lock
-    that a new partition needs, it is left for the next time.
-    """
-    now = datetime.now(UTC)
-    if now < due:
-        return due
-    try:
-        with translated_errors():
-            connection.execute("SELECT ensure_partitions()")
-    except UnavailableError as error:
-        log.warning("partitions not made, trying again later", error=str(error))
-    return now + INTERVAL
+    _due: datetime | None = None  # at once
+
+    def ensure(self, connection: Connection) -> None:
+        """Makes the missing partitions, at the first call and then every `INTERVAL`.
+
+        An event of any other month goes to the default partition, so that this is about speed and
+        size and never about losing an event: where a long query holds the lock that a new partition
+        needs, it is left for the next time.
+        """
+        now = datetime.now(UTC)
+        if self._due is not None and now < self._due:
+            return
+        self._due = now + INTERVAL
+        try:
+            with translated_errors():
+                connection.execute("SELECT ensure_partitions()")
+        except UnavailableError as error:
+            log.warning("partitions not made, trying again later", error=str(error))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from delivery.domain.record import Place
+from delivery.domain.record import Coordinates
 
 Kind = Literal[
     "missing_delivery",
@@ -31,7 +31,7 @@ class Finding:
     detail: str
     order_id: int | None = None
     event_time: datetime | None = None
-    place: Place | None = None
+    place: Coordinates | None = None
     columns: tuple[str, ...] = ()
 
     def __str__(self) -> str:

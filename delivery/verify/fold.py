@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from delivery.domain.event import Contract, OrderCreated
-from delivery.domain.record import Place
+from delivery.domain.record import Coordinates
 from delivery.verify import payload
 from delivery.verify.finding import Finding
 
@@ -31,7 +31,7 @@ class Entry(NamedTuple):
     offset: int
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Coordinates:
         """Where its record lies in Kafka."""
         return self[4:]
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from delivery.domain.event import Contract, OrderCreated, decode
-from delivery.domain.record import Place
+from delivery.domain.record import Coordinates
 from delivery.verify.finding import Finding
 
 
@@ -21,7 +21,7 @@ class Duplicate(NamedTuple):
 
 
 def read(
-    contract: Contract, order_id: int, event_time: datetime, payload: bytes, place: Place
+    contract: Contract, order_id: int, event_time: datetime, payload: bytes, place: Coordinates
 ) -> OrderCreated | Finding:
     """The event of a row, or a finding where it is not the event of the row's key.
 

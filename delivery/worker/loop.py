@@ -1,141 +1,148 @@
 """The way of a record: poll -> decode -> decide -> one transaction -> offset commit.
 
 A poll's records are one batch, and one batch is one transaction. Its offsets are committed after
-the database commit, never before: what Kafka redelivers in between is recognised by its place.
+the database commit, never before: what Kafka redelivers in between is recognised.
 """
 
 import gc
 import logging
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import partial
 
 import structlog
 
-from delivery.broker import consumer, offsets
 from delivery.domain.event import Contract
-from delivery.domain.record import Record
-from delivery.errors import FloodError, RaceError, UnavailableError
-from delivery.inbox import transaction
-from delivery.inbox.rejection_limit import Flood
-from delivery.inbox.transaction import Arrival, Tally
-from delivery.log import places
+from delivery.errors import DeadLetterRefusedError, FloodError, RaceError, UnavailableError
+from delivery.inbox.rejection_limit import Rejected, RejectionLimit
+from delivery.inbox.transaction import Arrival, Inbox, Outcomes
+from delivery.log import offset_ranges_text
 from delivery.monitoring.recorder import NoOpRecorder, Recorder
-from delivery.postgres import partitions
 from delivery.postgres.database import Session
+from delivery.postgres.partitions import Partitions
+from delivery.worker.consumer import Consumer, End
 from delivery.worker.prefetch import Prefetch
-from delivery.worker.shutdown import Stop
+from delivery.worker.shutdown import StopFlag
 
 log = structlog.get_logger()
 
-# Seconds.
-FIRST_DELAY = 0.1  # between two tries to reach the database
-LONGEST_DELAY = 10.0
-TOTALS_EVERY = 60.0
+# Between two tries to reach the database.
+FIRST_DELAY_S = 0.1
+LONGEST_DELAY_S = 10.0
+
+IDLE_S = 1.0  # so long one poll takes while the database is away
+TOTALS_EVERY_S = 60.0
 
 
 @dataclass
 class Worker:
     """One member of the group, and its connection to the database."""
 
-    kafka: consumer.Consumer
+    consumer: Consumer
     database: Session
     contract: Contract
-    flood: Flood
+    limit: RejectionLimit = field(default_factory=RejectionLimit)
     recorder: Recorder = field(default_factory=NoOpRecorder)
-    totals: Tally = field(default_factory=Counter)  # how many records had which outcome
-    committing: consumer.Commit | None = None  # the offsets' last commit
-    failures: int = 0  # of the database, since a batch was last processed
-    assigned: offsets.Assignment = offsets.NOTHING_ASSIGNED
-    partitions_due: datetime = field(default_factory=lambda: datetime.now(UTC))
-    totals_due: float = field(default_factory=lambda: time.monotonic() + TOTALS_EVERY)
-    rejection_told: bool = False  # since the totals were last told
+    totals: Outcomes = field(default_factory=Counter)
+    _partitions: Partitions = field(default_factory=Partitions)
+    _failures: int = 0  # of the database, since a batch was last processed
+    _totals_due: float = field(default_factory=lambda: time.monotonic() + TOTALS_EVERY_S)
+    _has_warned_of_rejection: bool = False  # since the totals were last logged
 
-    def run(self, stop: Stop, end: offsets.End | None = None) -> Tally:
+    def __post_init__(self) -> None:
+        self._prefetch = Prefetch(self.consumer, self.contract)
+
+    def run(self, stop: StopFlag, end: End | None = None) -> Outcomes:
         """Processes records until `stop` is requested, or `end` is reached where it is given.
 
-        Raises what is not the moment's error: nothing of the batch in hand is written then, and
-        Kafka keeps its records.
+        Retries transient errors of the database; any other exception propagates. Kafka then keeps
+        the records that were not processed.
         """
-        ahead = Prefetch(self.kafka, self.contract)
-        while not stop.requested and (
-            ahead.polled or not (end and offsets.reached(self.kafka, end))
-        ):
-            arrivals = ahead.take()
+        while not stop.requested and not self._has_reached(end):
+            batch = self._prefetch.take()
             self.recorder.polled()
-            self._keep_watch()
-            if arrivals:
-                self._process(arrivals, ahead, stop)
-        consumer.wait_for(self.committing)
+            self._report()
+            if batch:
+                self._process(batch, stop)
+        self.consumer.wait()
         return self.totals
 
-    def _process(self, arrivals: list[Arrival], ahead: Prefetch, stop: Stop) -> None:
-        batch = [record for record, _ in arrivals]
+    def _has_reached(self, end: End | None) -> bool:
+        return end is not None and not self._prefetch.polled and self.consumer.has_reached(end)
+
+    def _process(self, batch: list[Arrival], stop: StopFlag) -> None:
+        records = [record for record, _ in batch]
+        outcomes: Outcomes = Counter()
         try:
             connection = self.database.connection()
-            self.partitions_due = partitions.ensure(connection, self.partitions_due)
-            meanwhile = partial(self._meanwhile, ahead)
-            tally = transaction.settle(
-                connection, arrivals, self.flood, self.recorder.race, meanwhile
-            )
+            self._partitions.ensure(connection)
+            for result in Inbox(connection, self.limit, self._on_wait).process(batch):
+                outcomes += result.outcomes
+                self.totals += result.outcomes
+                self.recorder.result(result)
+                self._warn_of_rejections(result.rejected)
         except UnavailableError as error:
-            consumer.rewind(self.kafka, [*batch, *ahead.polled])
-            ahead.forget()
+            self.consumer.rewind([*records, *self._prefetch.polled])
+            self._prefetch.forget()
             self.database.drop()
-            self._sit_out(error, stop)
-        except (FloodError, RaceError):  # they name the place themselves
-            raise
-        except Exception:
-            log.critical("stopping: nothing of this batch is written", at=places(batch))
+            self._wait_for_database(error, stop)
+        except Exception as error:
+            if not isinstance(error, _NAMING_THE_RECORD):
+                log.critical(
+                    "stopping: the rest of this batch is not written, and Kafka keeps it all",
+                    at=offset_ranges_text(records),
+                    records=len(records),
+                    written=outcomes.total(),
+                )
             raise
         else:
-            self.recorder.batch(batch, tally)
-            consumer.wait_for(self.committing)  # kafka-python fails what is more than five at once
-            self.committing = consumer.commit(self.kafka, batch)
-            self.totals += tally
-            self.failures = 0
-            self._tell(batch, tally)
+            self.recorder.batch(records)
+            self.consumer.commit(records)
+            self._failures = 0
+            if log.is_enabled_for(logging.DEBUG):
+                at = offset_ranges_text(records)
+                log.debug("batch", at=at, records=len(records), **outcomes)
 
-    def _meanwhile(self, ahead: Prefetch) -> None:
+    def _on_wait(self) -> None:
         self.recorder.heartbeat()
-        ahead.advance()
+        self._prefetch.advance()
 
-    def _sit_out(self, error: UnavailableError, stop: Stop) -> None:
+    def _wait_for_database(self, error: UnavailableError, stop: StopFlag) -> None:
         """Waits before the next try, as a living member of the group: longer after each failure."""
-        delay = min(FIRST_DELAY * 2**self.failures, LONGEST_DELAY)
-        self.failures += 1
+        delay = min(FIRST_DELAY_S * 2**self._failures, LONGEST_DELAY_S)
+        self._failures += 1
         self.recorder.retry()
         log.warning("database unavailable, trying again", seconds=delay, error=str(error))
         deadline = time.monotonic() + delay
         while not stop.requested and (left := deadline - time.monotonic()) > 0:
-            consumer.idle(self.kafka, min(left, consumer.POLL_TIMEOUT))
+            self.consumer.idle(min(left, IDLE_S))
             self.recorder.polled()
 
-    def _tell(self, batch: list[Record], tally: Tally) -> None:
-        """Each batch at debug; the first record that was rejected since the totals were told."""
-        if log.is_enabled_for(logging.DEBUG):
-            log.debug("batch", at=places(batch), records=len(batch), **tally)
-        if tally["rejected"] and not self.rejection_told:
-            record, rejection = self.flood.rejected[0]
-            self.rejection_told = True
+    def _warn_of_rejections(self, rejected: Sequence[Rejected]) -> None:
+        """Names the first record that was rejected since the totals were last logged."""
+        if rejected and not self._has_warned_of_rejection:
+            self._has_warned_of_rejection = True
+            record, rejection = rejected[0]
             log.warning(
                 "a record became a dead letter: see `delivery dead-letters list`",
-                record="/".join(map(str, record.place)),
+                record=str(record),
                 reason=rejection.reason,
-                in_this_batch=tally["rejected"],
+                in_this_batch=len(rejected),
             )
 
-    def _keep_watch(self) -> None:
-        """Says what nobody would notice: records deleted unread, and once a minute the totals."""
-        self.assigned, lost = offsets.lost_to_retention(self.kafka, self.assigned)
-        self.totals["lost_to_retention"] += lost
-        self.recorder.lost(lost)
-        if time.monotonic() > self.totals_due:
-            log.info("totals", lag=sum(offsets.lags(self.kafka).values()), **self.totals)
-            self.totals_due += TOTALS_EVERY
-            self.rejection_told = False
+    def _report(self) -> None:
+        """Counts records that were deleted unread, and once a minute logs the totals."""
+        if lost := self.consumer.lost_to_retention():
+            self.totals["lost_to_retention"] += lost
+            self.recorder.lost(lost)
+        if time.monotonic() > self._totals_due:
+            log.info("totals", lag=sum(self.consumer.lags().values()), **self.totals)
+            self._totals_due += TOTALS_EVERY_S
+            self._has_warned_of_rejection = False
+
+
+_NAMING_THE_RECORD = (FloodError, RaceError, DeadLetterRefusedError)
 
 
 def collect_garbage_rarely() -> None:

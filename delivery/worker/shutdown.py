@@ -9,29 +9,29 @@ from typing import NoReturn
 
 from delivery.errors import UnavailableError
 
-# Seconds. A batch takes far less; what takes longer waits for a server that does not answer.
-GRACE = 8
+# A batch takes far less; what takes longer waits for a server that does not answer.
+GRACE_S = 8
 
 
 @dataclass(slots=True)
-class Stop:
+class StopFlag:
     """Whether somebody asked the worker to stop."""
 
     requested: bool = False
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """A `Stop` that SIGTERM and SIGINT set. The former handlers are restored at the end.
+def stop_on_signals() -> Iterator[StopFlag]:
+    """A `StopFlag` that SIGTERM and SIGINT set. The former handlers are restored at the end.
 
-    Raises UnavailableError inside the block when it has not ended `GRACE` seconds after the
+    Raises UnavailableError inside the block when it has not ended `GRACE_S` seconds after the
     signal. The database then rolls the batch back, and Kafka keeps its records.
     """
-    stop = Stop()
+    stop = StopFlag()
 
     def request(_number: int, _frame: FrameType | None) -> None:
         stop.requested = True
-        signal.alarm(GRACE)
+        signal.alarm(GRACE_S)
 
     handlers = {signal.SIGTERM: request, signal.SIGINT: request, signal.SIGALRM: _give_up}
     former = {number: signal.signal(number, handler) for number, handler in handlers.items()}
@@ -45,6 +45,6 @@ def stop_on_signals() -> Iterator[Stop]:
 
 def _give_up(_number: int, _frame: FrameType | None) -> NoReturn:
     raise UnavailableError(
-        f"stopped without an answer from a server for {GRACE} s: the batch in hand is rolled back, "
-        "and Kafka keeps its records"
+        f"stopped without an answer from a server for {GRACE_S} s: the batch in hand is rolled "
+        "back, and Kafka keeps its records"
     )

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from broken import BROKEN
 
-Place = tuple[int, int]  # partition, offset
+Coordinates = tuple[int, int]  # partition, offset
 Key = tuple[int, datetime]  # order_id, event_time
 Columns = tuple[Any, ...]  # a delivery's, but for order_id, status and the clocks
 
@@ -54,7 +54,7 @@ class Sent(NamedTuple):
 class Truth:
     """What must become of a stream whose orders lie in one partition each."""
 
-    outcomes: dict[Place, str] = field(default_factory=dict)
+    outcomes: dict[Coordinates, str] = field(default_factory=dict)
     deliveries: dict[int, Columns] = field(default_factory=dict)
 
 
@@ -96,7 +96,7 @@ def truth(sent: Sequence[Sent]) -> Truth:
     return told
 
 
-def places(sent: Sequence[Sent]) -> dict[Place, Sent]:
+def places(sent: Sequence[Sent]) -> dict[Coordinates, Sent]:
     """Where each record lies, if they are published in this order and there are no others."""
     ends = Counter[int]()
     found = {}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from stream import Columns, Key, Place, Sent, places
+from stream import Columns, Coordinates, Key, Sent, places
 
 from delivery.postgres.database import Connection
 
@@ -36,7 +36,7 @@ def accounted(connection: Connection) -> int:
     return number
 
 
-def outcomes(connection: Connection) -> dict[Place, str]:
+def outcomes(connection: Connection) -> dict[Coordinates, str]:
     """The outcome of each record. A record that stands in the logs twice is an error."""
     rows = connection.execute(OUTCOMES).fetchall()
     found = {(partition, offset): outcome for partition, offset, outcome in rows}
@@ -86,7 +86,7 @@ def assert_whatever_the_order(connection: Connection, sent: Sequence[Sent]) -> N
 
 
 def assert_deliveries_are_the_fold(
-    connection: Connection, log: Sequence[Any], published: dict[Place, Sent]
+    connection: Connection, log: Sequence[Any], published: dict[Coordinates, Sent]
 ) -> None:
     """The log read in its order tells each outcome, and the deliveries."""
     shaped: dict[int, Columns] = {}
@@ -104,7 +104,7 @@ def assert_deliveries_are_the_fold(
 
 
 def assert_differences(
-    connection: Connection, by_key: dict[Key, Any], published: dict[Place, Sent]
+    connection: Connection, by_key: dict[Key, Any], published: dict[Coordinates, Sent]
 ) -> None:
     """A duplicate says the same as the event that the log holds under its key, a conflict not."""
     for place, outcome in outcomes(connection).items():

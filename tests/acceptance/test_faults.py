@@ -39,8 +39,9 @@ def doomed(*arguments):
     global left
     left -= 1
     if not left and moment == "before, joining anew":
-        arguments[0]._coordinator.request_rejoin()
-        arguments[0].poll(0)  # asks to join, and does not wait for the answer
+        consumer = arguments[0]._consumer
+        consumer._coordinator.request_rejoin()
+        consumer.poll(0)  # asks to join, and does not wait for the answer
     if not left and moment.startswith("before"):
         os.kill(os.getpid(), signal.Signals[number])
     result = original(*arguments)
@@ -80,8 +81,8 @@ def test_workers_killed_at_any_moment_lose_nothing_and_write_nothing_twice(
 @pytest.mark.parametrize(
     ("owner", "function", "moment", "written", "sent_off"),
     [
-        ("delivery.inbox.statements", "write", "after", 200, 200),
-        ("delivery.broker.consumer", "commit", "before", 300, 200),
+        ("delivery.inbox.statements:Statements", "write", "after", 200, 200),
+        ("delivery.broker.consumer:GroupConsumer", "commit", "before", 300, 200),
     ],
     ids=["before the database commit", "between the commits"],
 )
@@ -138,9 +139,9 @@ def test_a_worker_asked_to_stop_commits_what_it_did_and_the_next_one_goes_on_the
 @pytest.mark.parametrize(
     ("owner", "function", "moment", "calls"),
     [
-        ("delivery.inbox.statements", "write", "after", "2"),
-        ("delivery.broker.consumer", "commit", "before", "2"),
-        ("delivery.broker.consumer", "commit", "before, joining anew", "2"),
+        ("delivery.inbox.statements:Statements", "write", "after", "2"),
+        ("delivery.broker.consumer:GroupConsumer", "commit", "before", "2"),
+        ("delivery.broker.consumer:GroupConsumer", "commit", "before, joining anew", "2"),
         # No timeout of the server's ends a COPY that waits for its client, be it for ever.
         pytest.param(
             *("psycopg:Copy", "write_row", "after", "100"),

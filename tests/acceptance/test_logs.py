@@ -18,7 +18,7 @@ import sys
 from delivery import cli
 from delivery.worker import loop
 
-loop.TOTALS_EVERY = 0.5
+loop.TOTALS_EVERY_S = 0.5
 sys.argv[1:] = ["worker"]
 sys.exit(cli.run())
 """

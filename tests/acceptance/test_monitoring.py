@@ -38,17 +38,17 @@ RACED = """
 import os, sys
 import psycopg
 from delivery import cli
-from delivery.inbox import statements
+from delivery.inbox.statements import Statements
 
-write = statements.write
+write = Statements.write
 
 def write_second(*arguments):
-    statements.write = write
+    Statements.write = write
     with psycopg.connect(os.environ["DELIVERY_DATABASE_URL"]) as connection:
         connection.execute("INSERT INTO deliveries (order_id, event_time) VALUES (1, '2020-01-01')")
     return write(*arguments)
 
-statements.write = write_second
+Statements.write = write_second
 sys.argv[1:] = ["worker"]
 sys.exit(cli.run())
 """

@@ -20,7 +20,7 @@ GROUP = "delivery"
 PARTITIONS = 4
 SESSION_TIMEOUT = 6  # seconds; less the broker does not allow
 
-Place = tuple[int, int]  # partition, offset
+Coordinates = tuple[int, int]  # partition, offset
 Connection = psycopg.Connection[TupleRow]
 
 

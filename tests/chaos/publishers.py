@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from ground import PARTITIONS, TOPIC, Place
+from ground import PARTITIONS, TOPIC, Coordinates
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 from stream import Sent
@@ -24,7 +24,7 @@ class Publishers:
     """Threads that publish a stream; after its end they resend parts of it. No record has a key."""
 
     def __init__(self, bootstrap_servers: str, stream: Sequence[Sent], seed: int) -> None:
-        self.acknowledged: dict[Place, Sent] = {}
+        self.acknowledged: dict[Coordinates, Sent] = {}
         self._servers = bootstrap_servers
         self._stream = stream
         self._due = deque(stream)

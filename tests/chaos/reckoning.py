@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from ground import GROUP, TOPIC, Connection, Ground, Place
+from ground import GROUP, TOPIC, Connection, Coordinates, Ground
 from kafka import KafkaConsumer, TopicPartition
 from psycopg import sql
 from stream import Event, Key, Sent
@@ -43,9 +43,9 @@ class Account:
     """How the records of the topic are accounted for."""
 
     records: int
-    lost: list[Place]  # in the topic, and in no log
-    doubled: list[Place]  # in the logs more than once
-    invented: list[Place]  # in a log, and not in the topic
+    lost: list[Coordinates]  # in the topic, and in no log
+    doubled: list[Coordinates]  # in the logs more than once
+    invented: list[Coordinates]  # in a log, and not in the topic
     dead_letters: int
 
     @property
@@ -54,7 +54,7 @@ class Account:
         return not (self.lost or self.doubled or self.invented)
 
 
-def topic(ground: Ground, stream: Sequence[Sent]) -> dict[Place, Sent]:
+def topic(ground: Ground, stream: Sequence[Sent]) -> dict[Coordinates, Sent]:
     """Each record of the topic, by its place: also those whose acknowledgement was lost."""
     known = {sent.value: sent for sent in stream}
     with closing(KafkaConsumer(bootstrap_servers=ground.broker.bootstrap_servers)) as consumer:
@@ -62,16 +62,16 @@ def topic(ground: Ground, stream: Sequence[Sent]) -> dict[Place, Sent]:
         consumer.assign(partitions)
         consumer.seek_to_beginning()
         ends = consumer.end_offsets(partitions)
-        found: dict[Place, Sent] = {}
+        found: dict[Coordinates, Sent] = {}
         while any(consumer.position(partition) < ends[partition] for partition in partitions):
             for records in consumer.poll(1000).values():
                 found |= {(r.partition, r.offset): known[r.value] for r in records}
     return found
 
 
-def account(connection: Connection, published: dict[Place, Sent]) -> Account:
+def account(connection: Connection, published: dict[Coordinates, Sent]) -> Account:
     """Compares the coordinates in the three logs with those of the topic."""
-    rows: list[Place] = [(row[0], row[1]) for row in connection.execute(PLACES)]
+    rows: list[Coordinates] = [(row[0], row[1]) for row in connection.execute(PLACES)]
     seen = Counter(rows)
     return Account(
         len(published),
@@ -82,13 +82,15 @@ def account(connection: Connection, published: dict[Place, Sent]) -> Account:
     )
 
 
-def assert_acknowledged(acknowledged: dict[Place, Sent], published: dict[Place, Sent]) -> None:
+def assert_acknowledged(
+    acknowledged: dict[Coordinates, Sent], published: dict[Coordinates, Sent]
+) -> None:
     """What a producer was told is there. Otherwise Kafka lost it, and a run says nothing."""
     for place, sent in acknowledged.items():
         assert published[place].value == sent.value, f"Kafka holds another record at {place}"
 
 
-def assert_true(connection: Connection, published: dict[Place, Sent]) -> None:
+def assert_true(connection: Connection, published: dict[Coordinates, Sent]) -> None:
     """Each row of each table is what the published records say."""
     assert_dead_letters(connection, published)
     log = connection.execute(LOG).fetchall()
@@ -105,7 +107,7 @@ def assert_true(connection: Connection, published: dict[Place, Sent]) -> None:
         assert order_id in moved or event.event_time == newest[order_id]
 
 
-def assert_dead_letters(connection: Connection, published: dict[Place, Sent]) -> None:
+def assert_dead_letters(connection: Connection, published: dict[Coordinates, Sent]) -> None:
     """Each broken record, and no other, is a dead letter with its reason and its bytes."""
     rows = connection.execute(LETTERS)
     assert {(row[2], row[3]): row[:2] for row in rows} == {
@@ -113,7 +115,9 @@ def assert_dead_letters(connection: Connection, published: dict[Place, Sent]) ->
     }
 
 
-def assert_keys(connection: Connection, log: Sequence[Any], published: dict[Place, Sent]) -> None:
+def assert_keys(
+    connection: Connection, log: Sequence[Any], published: dict[Coordinates, Sent]
+) -> None:
     """Each key is in the log once, and all other records of it are its duplicates."""
     entries: dict[Key, Event] = {}
     for order_id, event_time, _, payload, *place in log:
@@ -128,7 +132,9 @@ def assert_keys(connection: Connection, log: Sequence[Any], published: dict[Plac
         assert differs == (event.document != entries[order_id, event_time].document)
 
 
-def fold(log: Sequence[Any], published: dict[Place, Sent], moved: set[int]) -> dict[int, Event]:
+def fold(
+    log: Sequence[Any], published: dict[Coordinates, Sent], moved: set[int]
+) -> dict[int, Event]:
     """The deliveries that the log says there are, in its own order. Its outcomes must be so."""
     shaped: dict[int, Event] = {}
     late: set[int] = set()  # orders whose status had moved when an event came
@@ -149,7 +155,7 @@ def fold(log: Sequence[Any], published: dict[Place, Sent], moved: set[int]) -> d
     return shaped
 
 
-def event_at(published: dict[Place, Sent], place: Sequence[int]) -> Event:
+def event_at(published: dict[Coordinates, Sent], place: Sequence[int]) -> Event:
     """The event of the record at this place."""
     event = published[place[0], place[1]].event
     assert event is not None, f"the record at {place} is none that can be processed"

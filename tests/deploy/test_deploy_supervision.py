@@ -12,7 +12,7 @@ from delivery.cli import serve
 from delivery.worker import shutdown
 
 # Seconds from SIGTERM to the worker's end, whatever hangs.
-WORKER_ENDS_WITHIN = shutdown.GRACE + consumer.CLOSE_TIMEOUT / 1000
+WORKER_ENDS_WITHIN = shutdown.GRACE_S + consumer.CLOSE_TIMEOUT_MS / 1000
 
 
 def seconds(duration: str) -> int:

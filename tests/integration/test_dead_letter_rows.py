@@ -10,7 +10,9 @@ from records import RECEIVED, TOPIC, at, batch, record, value
 
 from delivery.domain.event import Contract
 from delivery.domain.record import Header, Record
-from delivery.inbox import statements, transaction
+from delivery.errors import DeadLetterRefusedError
+from delivery.inbox import transaction
+from delivery.inbox.statements import Statements
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 
@@ -240,7 +242,7 @@ def test_a_refused_row_that_is_accepted_now_is_resolved_as_replayed(
 def test_a_race_beside_a_refused_row_is_decided_again(
     connection: Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, calls = statements.write, []
+    write, calls = Statements.write, []
 
     def write_after_a_rival(*arguments: Any) -> list[bool]:
         calls.append(arguments)
@@ -250,7 +252,7 @@ def test_a_race_beside_a_refused_row_is_decided_again(
                 process(rival, [record(0, value(1, 9, quantity=1), partition=1)])
         return write(*arguments)
 
-    monkeypatch.setattr(statements, "write", write_after_a_rival)
+    monkeypatch.setattr(Statements, "write", write_after_a_rival)
     records = batch(value(1, 5, quantity=1), value(2, quantity=1000))
     assert process(connection, records) == {"stale": 1, "rejected": 1}
     assert rows_of(connection, DELIVERIES) == [(1, 1, at(9))]
@@ -314,7 +316,7 @@ def test_a_letter_that_is_discarded_meanwhile_is_not_processed(
     connection: Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process(connection, batch(value(1, FUTURE)))
-    write = statements.write
+    write = Statements.write
 
     def write_after_a_discard(*arguments: Any) -> list[bool]:
         monkeypatch.undo()
@@ -322,7 +324,7 @@ def test_a_letter_that_is_discarded_meanwhile_is_not_processed(
             discard(rival)
         return write(*arguments)
 
-    monkeypatch.setattr(statements, "write", write_after_a_discard)
+    monkeypatch.setattr(Statements, "write", write_after_a_discard)
     outcomes = process(connection, batch(value(1, FUTURE), value(2)), LENIENT)
     assert outcomes == {"created": 1, "redelivered": 1}
     assert rows_of(connection, DELIVERIES) == [(2, None, at(0))]
@@ -334,3 +336,43 @@ def discard(connection: Connection) -> None:
         "UPDATE dead_letters SET resolved_at = now(), resolution = 'discarded', "
         "resolution_note = 'a test order'"
     )
+
+
+# A database that refuses even the dead letter
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        (
+            "ALTER TABLE dead_letters ADD CONSTRAINT short CHECK (octet_length(record_value) < 9)",
+            "SQLSTATE 23514: .*short",
+        ),
+        (
+            "CREATE TRIGGER refuse BEFORE INSERT ON dead_letters FOR EACH ROW "
+            "EXECUTE FUNCTION refuse()",
+            "SQLSTATE P0001: ",
+        ),
+        (
+            "INSERT INTO dead_letters (dead_letter_id, record_topic, record_partition, "
+            "record_offset, record_headers, reason, error) OVERRIDING SYSTEM VALUE "
+            "SELECT n, 'others', 0, n, '[]', 'not_json', '' FROM generate_series(1, 50) AS n",
+            "SQLSTATE 23505: .*pk_dead_letters",
+        ),
+    ],
+    ids=["a check", "a trigger", "a sequence behind its rows"],
+)
+@pytest.mark.parametrize("content", [b'{"no": "order"}', value(2, quantity=1000)])
+def test_a_dead_letter_that_the_database_refuses_is_named_and_nothing_is_written(
+    connection: Connection, contents: Contents, statement: str, told: str, content: bytes
+) -> None:
+    connection.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql "
+        "AS $$ BEGIN RAISE EXCEPTION 'not with us'; END $$"
+    )
+    connection.execute("ALTER TABLE deliveries ADD CONSTRAINT few CHECK (quantity < 1000)")
+    connection.execute(statement)
+    before = contents()
+    with pytest.raises(DeadLetterRefusedError, match=rf"^record orders/0/1: .*{told}"):
+        process(connection, batch(value(1), content, value(3)))
+    assert contents() == before

@@ -16,7 +16,8 @@ from records import RECEIVED, TOPIC, at, batch, value
 from delivery.domain.event import Contract
 from delivery.domain.record import Record
 from delivery.errors import NotMigratedError, RaceError, UnavailableError
-from delivery.inbox import statements, transaction
+from delivery.inbox import transaction
+from delivery.inbox.statements import Statements
 from delivery.postgres import database
 from delivery.postgres.database import Connection, Session
 
@@ -92,7 +93,7 @@ def before_read(monkeypatch: pytest.MonkeyPatch) -> Hook:
 
 
 def _hook(monkeypatch: pytest.MonkeyPatch, name: str) -> Hook:
-    original: Callable[..., Any] = getattr(statements, name)
+    original: Callable[..., Any] = getattr(Statements, name)
     waiting: list[Callable[[], object]] = []
 
     def hooked(*arguments: Any) -> Any:
@@ -100,7 +101,7 @@ def _hook(monkeypatch: pytest.MonkeyPatch, name: str) -> Hook:
             waiting.pop()()
         return original(*arguments)
 
-    monkeypatch.setattr(statements, name, hooked)
+    monkeypatch.setattr(Statements, name, hooked)
     return waiting.append
 
 
@@ -378,7 +379,7 @@ def test_two_workers_with_the_same_keys_in_opposite_order_do_not_deadlock(
     connection: Connection, rival: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = threading.Barrier(2, timeout=10)
-    write, first = statements.write, [True, True]
+    write, first = Statements.write, [True, True]
 
     def write_together(*arguments: Any) -> list[bool]:
         if first:
@@ -386,7 +387,7 @@ def test_two_workers_with_the_same_keys_in_opposite_order_do_not_deadlock(
             together.wait()
         return write(*arguments)
 
-    monkeypatch.setattr(statements, "write", write_together)
+    monkeypatch.setattr(Statements, "write", write_together)
     events = [value(n) for n in range(1, 3001)]
     with ThreadPoolExecutor(2) as pool:
         ours = pool.submit(process, connection, *events)
@@ -536,7 +537,7 @@ def test_a_workers_session_ends_what_outlives_its_right(
 def test_a_worker_frozen_in_its_transaction_does_not_block_its_successor(
     database_url: str, contents: Contents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, write = SecretStr(database_url), statements.write
+    url, write = SecretStr(database_url), Statements.write
     frozen, successor = Session(url, timedelta(seconds=2)), Session(url, timedelta(seconds=30))
     written = []
 
@@ -547,7 +548,7 @@ def test_a_worker_frozen_in_its_transaction_does_not_block_its_successor(
         written.append(contents())
         return written_by_us
 
-    monkeypatch.setattr(statements, "write", write_and_freeze)
+    monkeypatch.setattr(Statements, "write", write_and_freeze)
     with pytest.raises(UnavailableError):
         process(frozen.connection(), *MIXED)
     frozen.drop()

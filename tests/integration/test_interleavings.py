@@ -17,15 +17,16 @@ from records import at, record, value
 from delivery.domain.event import Contract
 from delivery.domain.record import Record
 from delivery.errors import RaceError, UnavailableError
-from delivery.inbox import statements, transaction
+from delivery.inbox import transaction
+from delivery.inbox.statements import Statements
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 
 CONTRACT = Contract()
 RIGHT = timedelta(minutes=1)  # the workers' limits are of no interest here
 Steps = tuple[str, ...]
-EVERY_STEP: Steps = ("read", "moment", "write", "move", "commit")
-READ_APART: Steps = ("read", "_logged", "write", "commit")  # deliveries first, then the inbox
+EVERY_STEP: Steps = ("read", "read_clock", "write", "move", "commit")
+READ_APART: Steps = ("read", "_read_inbox", "write", "commit")  # deliveries first, then the inbox
 WITHOUT_CLOCK: Steps = ("read", "write", "commit")
 READ_AT_ONCE: Steps = ("write", "move", "commit")  # all have read before anybody writes
 ORDERS = 10  # ids that a run may use
@@ -200,8 +201,8 @@ def play(
 ) -> Iterator[Play]:
     play = Play(Stage(connection), SecretStr(database_url), connection)
     monkeypatch.setattr(transaction, "transaction", play.transaction)
-    for step in ("read", "_logged", "moment", "write"):
-        monkeypatch.setattr(statements, step, _stepped(play.stage, step, getattr(statements, step)))
+    for step in ("read", "_read_inbox", "read_clock", "write"):
+        monkeypatch.setattr(Statements, step, _stepped(play.stage, step, getattr(Statements, step)))
     yield play
     play.close()
 

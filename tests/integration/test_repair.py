@@ -16,7 +16,8 @@ from delivery.dead_letters.letter import LetterStatus
 from delivery.domain.event import Contract
 from delivery.domain.record import Record
 from delivery.errors import UnavailableError
-from delivery.inbox import statements, transaction
+from delivery.inbox import transaction
+from delivery.inbox.statements import Statements
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 
@@ -229,14 +230,14 @@ def rival(database_url: str) -> Iterator[Connection]:
 
 def before_the_write(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Has somebody act after the next batch is read and decided, and before it is written."""
-    write = statements.write
+    write = Statements.write
 
     def write_after_that(*arguments: Any) -> list[bool]:
-        monkeypatch.setattr(statements, "write", write)
+        monkeypatch.setattr(Statements, "write", write)
         act()
         return write(*arguments)
 
-    monkeypatch.setattr(statements, "write", write_after_that)
+    monkeypatch.setattr(Statements, "write", write_after_that)
 
 
 @pytest.mark.parametrize("who", ["a replay", "a worker"])

@@ -19,8 +19,9 @@ from delivery.dead_letters import queries, resolve
 from delivery.domain.event import Contract
 from delivery.errors import SettingsError
 from delivery.inbox import transaction
-from delivery.postgres import database, migrations, partitions
+from delivery.postgres import database, migrations
 from delivery.postgres.database import Connection, Session
+from delivery.postgres.partitions import Partitions
 
 LENIENT = Contract(max_future_skew=timedelta(days=1))
 FUTURE = 12 * 60  # minutes: an event time an hour ahead of the records' own
@@ -109,7 +110,7 @@ def test_a_worker_makes_the_partitions_that_its_role_could_not(
 ) -> None:
     name = f"processed_events_{at(0):%Y_%m}"
     connection.execute(f"DROP TABLE {name}")
-    partitions.ensure(as_worker, at(0))
+    Partitions().ensure(as_worker)
     ((owner,),) = connection.execute(
         "SELECT relowner::regrole::text FROM pg_class WHERE oid = %s::regclass", (name,)
     )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from delivery.domain.decide import Decision, Delivery, Key, Logged, State
 from delivery.domain.event import OrderCreated
-from delivery.domain.record import Place
+from delivery.domain.record import Coordinates
 
 
 class Row(NamedTuple):
@@ -18,7 +18,7 @@ class Row(NamedTuple):
 class Entry(NamedTuple):
     """A row of the inbox."""
 
-    place: Place
+    place: Coordinates
     event: OrderCreated
     outcome: str
 
@@ -29,7 +29,7 @@ class Tables:
 
     log: dict[Key, Entry] = field(default_factory=dict)
     deliveries: dict[int, Row] = field(default_factory=dict)
-    duplicates: dict[Place, tuple[Key, bool]] = field(default_factory=dict)
+    duplicates: dict[Coordinates, tuple[Key, bool]] = field(default_factory=dict)
 
     def read(self, events: list[OrderCreated]) -> State:
         """What `rows.read` returns: only orders that have a delivery, and only the keys asked."""
@@ -48,7 +48,7 @@ class Tables:
         """What `rows.write` does. An assertion fails where a constraint would."""
         for record, event, outcome in decision.entries:
             assert key(event) not in self.log, "the key of processed_events"
-            self.log[key(event)] = Entry(record.place, event, outcome)
+            self.log[key(event)] = Entry(record.coordinates, event, outcome)
         for order_id, event in decision.created.items():
             assert order_id not in self.deliveries, "the key of deliveries"
             self.deliveries[order_id] = Row(event, "pending")
@@ -57,7 +57,7 @@ class Tables:
             assert (row.event.event_time, row.status) == (read_event_time, "pending")
             self.deliveries[order_id] = Row(event, "pending")
         for record, event, differs in decision.duplicates:
-            self.duplicates.setdefault(record.place, (key(event), differs))
+            self.duplicates.setdefault(record.coordinates, (key(event), differs))
 
     def move(self, order_id: int, status: str) -> None:
         """What a dispatcher does to a delivery, if there is one."""

@@ -13,12 +13,12 @@ def receive(tables: Tables, record: Record, event: OrderCreated) -> str:
     logged = tables.log.get(key(event))
     if logged is not None:
         differs = json.loads(event.payload) != json.loads(logged.event.payload)
-        if logged.place == record.place and not differs:
+        if logged.place == record.coordinates and not differs:
             return "redelivery"
-        tables.duplicates.setdefault(record.place, (key(event), differs))
+        tables.duplicates.setdefault(record.coordinates, (key(event), differs))
         return "conflict" if differs else "duplicate"
     outcome = _outcome(tables.deliveries.get(event.order_id), event)
-    tables.log[key(event)] = Entry(record.place, event, outcome)
+    tables.log[key(event)] = Entry(record.coordinates, event, outcome)
     if outcome in {"created", "updated"}:
         tables.deliveries[event.order_id] = Row(event, "pending")
     return outcome

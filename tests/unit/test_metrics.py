@@ -12,6 +12,7 @@ import pytest
 from delivery import settings
 from delivery.domain.record import Record
 from delivery.errors import NotMigratedError, SettingsError, UnavailableError
+from delivery.inbox.transaction import BatchResult
 from delivery.monitoring import endpoints, health
 from delivery.monitoring.metrics import Lags, Metrics
 from delivery.monitoring.single_flight import SingleFlight
@@ -65,17 +66,18 @@ def test_the_names_and_kinds_are_those_that_were_settled(metrics: Metrics) -> No
 def test_each_outcome_is_shown_from_the_start_and_counted(metrics: Metrics, outcome: str) -> None:
     assert value(metrics, "delivery_records_total", outcome=outcome) == 0
     for records in (3, 4):
-        metrics.batch([record(0, 0)], Counter({outcome: records}))
+        metrics.result(BatchResult(Counter({outcome: records}), []))
     assert value(metrics, "delivery_records_total", outcome=outcome) == 7
 
 
 def test_what_happens_is_counted(metrics: Metrics) -> None:
-    metrics.race()
+    metrics.result(BatchResult(Counter(), [], races=0))
+    metrics.result(BatchResult(Counter(), [], races=3))
     metrics.retry()
     metrics.retry()
     metrics.lost(0)
     metrics.lost(5)
-    assert value(metrics, "delivery_races_total") == 1
+    assert value(metrics, "delivery_races_total") == 3
     assert value(metrics, "delivery_database_retries_total") == 2
     assert value(metrics, "delivery_records_lost_to_retention_total") == 5
 
@@ -94,7 +96,7 @@ def test_what_happens_is_counted(metrics: Metrics) -> None:
 def test_the_age_of_a_batch_is_that_of_its_oldest_record(
     metrics: Metrics, batch: list[tuple[int, int, float | None]], age: float
 ) -> None:
-    metrics.batch([record(*place_and_age) for place_and_age in batch], Counter())
+    metrics.batch([record(*place_and_age) for place_and_age in batch])
     assert value(metrics, "delivery_event_age_seconds_count") == 1
     told = value(metrics, "delivery_event_age_seconds_sum")
     assert told == pytest.approx(age, abs=2)
@@ -102,7 +104,7 @@ def test_the_age_of_a_batch_is_that_of_its_oldest_record(
 
 
 def test_a_batch_whose_records_have_no_time_has_no_age(metrics: Metrics) -> None:
-    metrics.batch([record(0, 7, None)], Counter())
+    metrics.batch([record(0, 7, None)])
     assert value(metrics, "delivery_event_age_seconds_count") == 0
     assert value(metrics, "delivery_batch_records_count") == 1
 
@@ -135,10 +137,10 @@ def test_every_reason_of_a_dead_letter_is_shown_once_they_were_read(metrics: Met
     assert value(metrics, name, reason="not_json") == 0
 
 
-def test_a_turn_and_whatever_a_batch_does_are_signs_of_life(
+def test_a_poll_and_the_progress_of_a_batch_are_signs_of_life(
     metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for sign in (metrics.polled, metrics.heartbeat, metrics.race):
+    for sign in (metrics.polled, metrics.heartbeat):
         metrics.last_heartbeat = time.monotonic() - 100
         shown = value(metrics, "delivery_last_loop_timestamp_seconds")
         assert shown == pytest.approx(time.time() - 100, abs=1)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delivery.domain.record import Record, record_time, spans
+from delivery.domain.record import Record, offset_ranges, record_time
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST = 253_402_300_799_999  # the last millisecond of the year 9999
@@ -46,11 +46,11 @@ def test_every_millisecond_until_2242_is_exact(milliseconds: int) -> None:
 
 def test_the_place_of_a_record_is_topic_partition_and_offset() -> None:
     record = Record("OrderCreateEvent", 3, 42, EPOCH, None, b"{}", ())
-    assert record.place == ("OrderCreateEvent", 3, 42)
+    assert record.coordinates == ("OrderCreateEvent", 3, 42)
 
 
 def test_the_span_of_a_partition_is_its_first_and_last_offset() -> None:
     places = [("a", 0, 7), ("a", 1, 3), ("a", 0, 9), ("b", 0, 1), ("a", 0, 20)]
     records = [Record(*place, None, None, None, ()) for place in places]
-    assert spans(records) == {("a", 0): (7, 20), ("a", 1): (3, 3), ("b", 0): (1, 1)}
-    assert spans([]) == {}
+    assert offset_ranges(records) == {("a", 0): (7, 20), ("a", 1): (3, 3), ("b", 0): (1, 1)}
+    assert offset_ranges([]) == {}

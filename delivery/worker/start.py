@@ -1,0 +1,47 @@
+"""A worker from its settings to its end: what `delivery worker` runs."""
+
+import structlog
+
+from delivery import log, monitoring, settings
+from delivery.broker import consumer
+from delivery.domain.event import Contract
+from delivery.inbox.rejection_limit import RejectionLimit
+from delivery.postgres import database
+from delivery.worker.loop import Worker, collect_garbage_rarely
+from delivery.worker.shutdown import stop_on_signals
+
+
+def run(drain: bool) -> None:
+    """Consumes until SIGTERM or SIGINT, or with `drain` until the present end of the topic.
+
+    Raises SettingsError, NotMigratedError or UnavailableError where it can't begin; what else ends
+    it is said at `Worker.run`.
+    """
+    settings.check(
+        settings.DatabaseSettings,
+        settings.KafkaSettings,
+        settings.WorkerSettings,
+        settings.MonitoringSettings,
+    )
+    kafka = settings.load(settings.KafkaSettings)
+    worker = settings.load(settings.WorkerSettings)
+    url = settings.load(settings.DatabaseSettings).database_url
+    log.configure(worker.log_level)
+    session = database.Session(url, right=kafka.kafka_session_timeout)
+    database.require_migrated(session.connection())
+    contract = Contract(worker.event_timezone, worker.max_future_skew)
+    limit = RejectionLimit(worker.max_rejected_in_a_row)
+    with stop_on_signals() as stop, consumer.connected(kafka, worker.batch_size) as member:
+        recorder = monitoring.start(settings.load(settings.MonitoringSettings), url, member)
+        member.join(wait_for_topic=not drain)
+        end = member.end() if drain else None
+        collect_garbage_rarely()
+        structlog.get_logger().info(
+            "consuming", topic=kafka.kafka_topic, group=kafka.kafka_group_id, drain=drain
+        )
+        loop = Worker(member, session, contract, limit, recorder)
+        try:
+            loop.run(stop, end)
+        finally:
+            session.drop()
+            structlog.get_logger().info("stopped", **loop.totals)
