@@ -106,9 +106,10 @@ def test_a_batch_that_ends_the_worker_is_named(service: Service) -> None:
     service.publish(stream(74, 10))
     assert worker.exit_code() == 2
     *lines, complaint = worker.stderr().splitlines()
-    last = json.loads(lines[-1])
-    assert last["level"] == "critical"
+    last, totals = map(json.loads, lines[-2:])
+    assert (last["level"], last["written"]) == ("critical", 0)
     assert last["at"][0].startswith(f"{service.topic}/0/0-")
+    assert totals["event"] == "stopped"
     assert complaint.startswith("delivery: ")
 
 

@@ -295,7 +295,8 @@ def test_a_worker_that_waits_for_its_topic_is_healthy_and_not_ready(service: Ser
     wait_for_status(worker, "/healthz", 200)
     missed = "has no topic"  # it looks every 5 s
     wait_for(worker, lambda: worker.process.stderr().count(missed) > 1, "it looks again")
-    assert worker.why("/readyz") == {"group": "the group is not joined"}
+    missing = f"Kafka has no topic {topic}: check DELIVERY_KAFKA_TOPIC"
+    assert worker.why("/readyz") == {"group": missing}
     assert time.time() - worker.figures()["delivery_last_loop_timestamp_seconds"] < 2.5
     with closing(KafkaAdminClient(bootstrap_servers=service.bootstrap_servers)) as admin:
         admin.create_topics([NewTopic(topic, 1, 1)])
