@@ -64,7 +64,7 @@ def read(value: bytes) -> Envelope | Rejection:
         envelope: Envelope = _validate(value)
     except ValidationError as error:
         return _rejection(error, value)
-    if b"NaN" in value or b"Infinity" in value:
+    if (b"N" in value and b"NaN" in value) or b"Infinity" in value:
         try:  # the parser reads these words, but JSON does not have them
             json.loads(value, parse_constant=_refuse_constant)
         except ValueError as error:
