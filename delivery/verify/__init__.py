@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from delivery.domain.event import Contract
+from delivery.domain.record import Partition
 from delivery.postgres.database import Connection
 from delivery.postgres.sqlstate import translated_errors
-from delivery.verify import payload, places, streams
+from delivery.verify import coordinates, fold, log, occupied, payload, streams
 from delivery.verify.finding import Finding
-from delivery.verify.fold import Delivery, Entry, against_log
-from delivery.verify.places import Gap, Partition
+from delivery.verify.rows import NO_DELIVERY, Entry
 
 __all__ = ["Finding", "Progress", "Records", "findings"]
 
@@ -40,47 +41,64 @@ def findings(
     committed: Mapping[Partition, int],
     records: Records,
     progress: Progress,
+    since: datetime | None = None,
 ) -> Iterator[Finding]:
     """Every contradiction, one after the other; none means that the guarantee was kept.
 
     Runs in the caller's transaction, which has to see one moment: see `database.snapshot`. The
     `committed` offsets must have been read before it began: then a worker that runs meanwhile
     makes no finding. Where a gap lies below them, `records` is asked. Memory is bounded.
-    Raises UnavailableError.
+    With `since`, only what arrived since then is checked: `delivery verify --help` says what that
+    proves. Raises UnavailableError.
     """
     with translated_errors():
         streams.prepare(connection)
         progress.doing = "comparing the log with the deliveries"
-        log = _events_counted(streams.log(connection), progress)
-        deliveries = _deliveries_counted(streams.deliveries(connection), progress)
-        yield from against_log(contract, log, deliveries)
+        if since is None:
+            yield from _extra_deliveries(connection, progress)
+        yield from fold.against_log(contract, _counted(log.entries(connection, since), progress))
         progress.doing = "comparing the duplicates with the log"
-        progress.duplicates, progress.dead_letters = streams.small_logs(connection)
-        for row in streams.duplicates(connection):
+        progress.duplicates, progress.dead_letters = log.counts(connection, since)
+        for row in log.duplicates(connection, since):
             if (finding := payload.duplicate(contract, row)) is not None:
                 yield finding
-        progress.doing = "sorting the coordinates of all records"
-        for found in places.account(streams.occupied(connection), committed):
-            if isinstance(found, Gap):
-                yield from _in_gap(found, records, progress)
-            else:
-                yield found
+        progress.doing = "comparing the coordinates of all records"
+        yield from _of_coordinates(connection, committed, records, progress, since)
 
 
-def _in_gap(gap: Gap, records: Records, progress: Progress) -> Iterator[Finding]:
-    progress.doing = "looking into the topic"
-    progress.offsets_in_no_log += gap.end - gap.start
-    for offset in records(*gap):
-        yield places.unaccounted(gap.topic, gap.partition, offset)
+def _of_coordinates(
+    connection: Connection,
+    committed: Mapping[Partition, int],
+    records: Records,
+    progress: Progress,
+    since: datetime | None,
+) -> Iterator[Finding]:
+    if since is None:
+        starts, rows = {}, occupied.everywhere(connection)
+    else:
+        starts = occupied.starts(connection, committed, since)
+        rows = occupied.behind(connection, starts)
+    for found in coordinates.account(rows, committed, starts):
+        if isinstance(found, Finding):
+            yield found
+            continue
+        progress.doing = "looking into the topic"
+        progress.offsets_in_no_log += found.end - found.start
+        for offset in records(*found):
+            yield coordinates.unaccounted(found.topic, found.partition, offset)
 
 
-def _events_counted(log: Iterable[Entry], progress: Progress) -> Iterator[Entry]:
-    for entry in log:
-        progress.events += 1
-        yield entry
-
-
-def _deliveries_counted(deliveries: Iterable[Delivery], progress: Progress) -> Iterator[Delivery]:
-    for delivery in deliveries:
+def _extra_deliveries(connection: Connection, progress: Progress) -> Iterator[Finding]:
+    for order_id, event_time in log.unlogged_deliveries(connection):
         progress.deliveries += 1
-        yield delivery
+        yield fold.extra_delivery(order_id, event_time, "the log has no event of this order")
+
+
+def _counted(entries: Iterable[Entry], progress: Progress) -> Iterator[Entry]:
+    order_id = None
+    for entry in entries:
+        progress.events += 1
+        if entry.order_id != order_id:
+            order_id = entry.order_id
+            progress.deliveries += entry.delivery != NO_DELIVERY
+        yield entry

@@ -31,7 +31,7 @@ class Finding:
     detail: str
     order_id: int | None = None
     event_time: datetime | None = None
-    place: Coordinates | None = None
+    coordinates: Coordinates | None = None
     columns: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -41,6 +41,6 @@ class Finding:
             where.append(f"order {self.order_id}")
         if self.event_time is not None:
             where.append(f"event of {self.event_time.isoformat()}")
-        if self.place is not None:
-            where.append(f"record {'/'.join(map(str, self.place))}")
+        if self.coordinates is not None:
+            where.append(f"record {'/'.join(map(str, self.coordinates))}")
         return f"{self.kind} {', '.join(where)}: {self.detail}"

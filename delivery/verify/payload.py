@@ -1,61 +1,41 @@
-"""Whether a payload says the key that its row is under. Pure."""
+"""Whether a payload holds the key that its row is under. Pure."""
 
-from datetime import datetime
-from typing import NamedTuple
+from delivery.domain.event import Contract, OrderCreated, Rejection, decode
+from delivery.verify.finding import Finding, Kind
+from delivery.verify.rows import Duplicate, Entry
 
-from delivery.domain.event import Contract, OrderCreated, decode
-from delivery.domain.record import Coordinates
-from delivery.verify.finding import Finding
-
-
-class Duplicate(NamedTuple):
-    """A row of `duplicate_events`; `payload` is None where it is not kept."""
-
-    order_id: int
-    event_time: datetime
-    payload: bytes | None
-    has_event: bool  # whether the inbox holds its key
-    topic: str
-    partition: int
-    offset: int
+Row = Entry | Duplicate
 
 
-def read(
-    contract: Contract, order_id: int, event_time: datetime, payload: bytes, place: Coordinates
-) -> OrderCreated | Finding:
+def read(contract: Contract, row: Row) -> OrderCreated | Finding:
     """The event of a row, or a finding where it is not the event of the row's key.
 
     The record's timestamp is left out: whether an event was too far ahead of it was decided when
     the record was consumed, by the settings of then.
     """
-    event = decode(contract, payload, None)
-    if not isinstance(event, OrderCreated):
-        return Finding(
-            "undecodable_payload",
-            f"{event.reason}: {event.error} ({_hint(contract)})",
-            order_id,
-            event_time,
-            place,
-        )
-    if event.event_time == event_time and event.order_id == order_id:
+    event = decode(contract, row.payload, None)
+    if isinstance(event, Rejection):
+        detail = f"{event.reason}: {event.error} ({_hint(contract)})"
+        return _finding("undecodable_payload", row, detail)
+    if event.event_time == row.event_time and event.order_id == row.order_id:
         return event
-    says = f"the payload says order {event.order_id} and {event.event_time.isoformat()}"
-    if event.event_time != event_time:
-        says += f" ({_hint(contract)})"
-    return Finding("payload_of_another_key", says, order_id, event_time, place)
+    detail = f"the payload says order {event.order_id} and {event.event_time.isoformat()}"
+    if event.event_time != row.event_time:
+        detail += f" ({_hint(contract)})"
+    return _finding("payload_of_another_key", row, detail)
 
 
 def duplicate(contract: Contract, row: Duplicate) -> Finding | None:
     """What is wrong with a row of `duplicate_events`, or None."""
-    order_id, event_time, payload, has_event, *_ = row
-    place = row[4:]
-    if not has_event:
-        told = "the log has no event of this order and time"
-        return Finding("duplicate_of_no_event", told, order_id, event_time, place)
-    if payload is None:
-        return None
-    event = read(contract, order_id, event_time, payload, place)
+    if not row.has_event:
+        detail = "the log has no event of this order and time"
+        return _finding("duplicate_of_no_event", row, detail)
+    event = None if row.payload is None else read(contract, row)
     return event if isinstance(event, Finding) else None
+
+
+def _finding(kind: Kind, row: Row, detail: str) -> Finding:
+    return Finding(kind, detail, row.order_id, row.event_time, row.coordinates)
 
 
 def _hint(contract: Contract) -> str:

@@ -187,127 +187,212 @@ def test_a_status_that_another_service_moved_is_no_finding(
     assert verify().code == 0
 
 
-@pytest.mark.parametrize(
-    ("tamper", "found"),
-    [
-        ("DELETE FROM deliveries WHERE order_id = 2", [("missing_delivery", 2, 3)]),
-        (
-            "INSERT INTO deliveries (order_id, event_time) VALUES (99, 'infinity')",
-            [("extra_delivery", 99, None)],
-        ),
-        (
-            "UPDATE deliveries SET quantity = 99 WHERE order_id = 2",
-            [("different_delivery", 2, 3)],
-        ),
-        (
-            "UPDATE deliveries SET event_time = event_time - interval '1 us' WHERE order_id = 1",
-            [("different_delivery", 1, 1)],
-        ),
-        (
-            "UPDATE deliveries SET delivery_limited_at = '-infinity' WHERE order_id = 1",
-            [("different_delivery", 1, 1)],
-        ),
-        ("DELETE FROM processed_events WHERE record_offset = 2", [("unaccounted_record", None, 2)]),
-        (
-            "DELETE FROM processed_events WHERE record_offset = 0",
-            [("contradicted_outcome", 1, 1), ("unaccounted_record", None, 0)],
-        ),
-        (
-            "DELETE FROM processed_events WHERE order_id = 2",
-            [
-                ("extra_delivery", 2, None),
-                ("duplicate_of_no_event", 2, 4),
-                ("duplicate_of_no_event", 2, 5),
-                ("unaccounted_record", None, 3),
-            ],
-        ),
-        (
-            "UPDATE processed_events SET outcome = 'too_late' WHERE record_offset = 2",
-            [("contradicted_outcome", 1, 2)],
-        ),
-        (
-            "UPDATE processed_events SET outcome = 'too_late' WHERE record_offset = 1",
-            [("different_delivery", 1, 0)],
-        ),
-        (
-            "UPDATE processed_events SET consumed_at = 'infinity' WHERE record_offset = 0",
-            [
-                ("contradicted_outcome", 1, 1),
-                ("contradicted_outcome", 1, 0),
-                ("different_delivery", 1, 0),
-            ],
-        ),
-        (
-            "UPDATE processed_events SET payload = replace(payload::text, '1}', '2}')::json "
-            "WHERE record_offset = 12",
-            [("different_delivery", 5, 12)],
-        ),
-        (
-            "UPDATE processed_events SET payload = replace(payload::text, ':03:', ':02:')::json "
-            "WHERE record_offset = 2",
-            [("payload_of_another_key", 1, 2)],
-        ),
-        (
-            "UPDATE processed_events SET payload = '{}' WHERE record_offset = 14",
-            [("undecodable_payload", 1, 14)],
-        ),
-        (
-            "UPDATE duplicate_events SET payload = '{}' WHERE record_offset = 5",
-            [("undecodable_payload", 2, 5)],
-        ),
-        (
-            "UPDATE processed_events SET event_time = '-infinity' WHERE record_offset = 2",
-            [("payload_of_another_key", 1, 2)],
-        ),
-        (
-            "UPDATE processed_events SET order_id = 98 WHERE record_offset = 3",
-            [
-                ("extra_delivery", 2, None),
-                ("payload_of_another_key", 98, 3),
-                ("missing_delivery", 98, 3),
-                ("duplicate_of_no_event", 2, 4),
-                ("duplicate_of_no_event", 2, 5),
-            ],
-        ),
-        (
-            "UPDATE processed_events SET record_offset = 3 WHERE record_offset = 12",
-            [("coordinates_twice", 2, 3), ("unaccounted_record", None, 12)],
-        ),
-        (
-            "UPDATE duplicate_events SET record_offset = 6 WHERE record_offset = 4",
-            [("unaccounted_record", None, 4), ("coordinates_twice", 2, 6)],
-        ),
-        (
-            "UPDATE duplicate_events SET event_time = now() WHERE record_offset = 4",
-            [("duplicate_of_no_event", 2, 4)],
-        ),
-        ("DELETE FROM duplicate_events WHERE record_offset = 4", [("unaccounted_record", None, 4)]),
-        ("DELETE FROM dead_letters WHERE record_offset = 6", [("unaccounted_record", None, 6)]),
-        (
-            "UPDATE dead_letters SET resolution = 'replayed', resolved_at = now() "
-            "WHERE record_offset = 7",
-            [("replayed_nowhere", None, 7)],
-        ),
-        (
-            "DELETE FROM processed_events WHERE record_offset = 13",
-            [("extra_delivery", 6, None), ("replayed_nowhere", None, 13)],
-        ),
-        (
-            "DELETE FROM processed_events WHERE record_offset = 14",
-            [("unaccounted_record", None, 14)],
-        ),
-    ],
-)
+CHANGEABLE = "ALTER TABLE processed_events DISABLE TRIGGER refuse_change"
+
+Found = list[tuple[str, int | None, int | None]]  # kind, order and offset
+
+TAMPERED: list[tuple[str, Found]] = [
+    ("DELETE FROM deliveries WHERE order_id = 2", [("missing_delivery", 2, 3)]),
+    (
+        "INSERT INTO deliveries (order_id, event_time) VALUES (99, 'infinity')",
+        [("extra_delivery", 99, None)],
+    ),
+    (
+        "UPDATE deliveries SET quantity = 99 WHERE order_id = 2",
+        [("different_delivery", 2, 3)],
+    ),
+    (
+        "UPDATE deliveries SET event_time = event_time - interval '1 us' WHERE order_id = 1",
+        [("different_delivery", 1, 1)],
+    ),
+    (
+        "UPDATE deliveries SET delivery_limited_at = '-infinity' WHERE order_id = 1",
+        [("different_delivery", 1, 1)],
+    ),
+    ("DELETE FROM processed_events WHERE record_offset = 2", [("unaccounted_record", None, 2)]),
+    (
+        "DELETE FROM processed_events WHERE record_offset = 0",
+        [("contradicted_outcome", 1, 1), ("unaccounted_record", None, 0)],
+    ),
+    (
+        "DELETE FROM processed_events WHERE order_id = 2",
+        [
+            ("extra_delivery", 2, None),
+            ("duplicate_of_no_event", 2, 4),
+            ("duplicate_of_no_event", 2, 5),
+            ("unaccounted_record", None, 3),
+        ],
+    ),
+    (
+        "UPDATE processed_events SET outcome = 'too_late' WHERE record_offset = 2",
+        [("contradicted_outcome", 1, 2)],
+    ),
+    (
+        "UPDATE processed_events SET outcome = 'too_late' WHERE record_offset = 1",
+        [("different_delivery", 1, 0)],
+    ),
+    (
+        "UPDATE processed_events SET consumed_at = 'infinity' WHERE record_offset = 0",
+        [
+            ("contradicted_outcome", 1, 1),
+            ("contradicted_outcome", 1, 0),
+            ("different_delivery", 1, 0),
+        ],
+    ),
+    (
+        "UPDATE processed_events SET payload = replace(payload::text, '1}', '2}')::json "
+        "WHERE record_offset = 12",
+        [("different_delivery", 5, 12)],
+    ),
+    (
+        "UPDATE processed_events SET payload = replace(payload::text, ':03:', ':02:')::json "
+        "WHERE record_offset = 2",
+        [("payload_of_another_key", 1, 2)],
+    ),
+    (
+        "UPDATE processed_events SET payload = '{}' WHERE record_offset = 14",
+        [("undecodable_payload", 1, 14)],
+    ),
+    (
+        "UPDATE duplicate_events SET payload = '{}' WHERE record_offset = 5",
+        [("undecodable_payload", 2, 5)],
+    ),
+    (
+        "UPDATE processed_events SET event_time = '-infinity' WHERE record_offset = 2",
+        [("payload_of_another_key", 1, 2)],
+    ),
+    (
+        "UPDATE processed_events SET order_id = 98 WHERE record_offset = 3",
+        [
+            ("extra_delivery", 2, None),
+            ("payload_of_another_key", 98, 3),
+            ("missing_delivery", 98, 3),
+            ("duplicate_of_no_event", 2, 4),
+            ("duplicate_of_no_event", 2, 5),
+        ],
+    ),
+    (
+        "UPDATE processed_events SET record_offset = 3 WHERE record_offset = 12",
+        [("coordinates_twice", 2, 3), ("unaccounted_record", None, 12)],
+    ),
+    (
+        "UPDATE duplicate_events SET record_offset = 6 WHERE record_offset = 4",
+        [("unaccounted_record", None, 4), ("coordinates_twice", 2, 6)],
+    ),
+    (
+        "UPDATE duplicate_events SET event_time = now() WHERE record_offset = 4",
+        [("duplicate_of_no_event", 2, 4)],
+    ),
+    ("DELETE FROM duplicate_events WHERE record_offset = 4", [("unaccounted_record", None, 4)]),
+    ("DELETE FROM dead_letters WHERE record_offset = 6", [("unaccounted_record", None, 6)]),
+    (
+        "UPDATE dead_letters SET resolution = 'replayed', resolved_at = now() "
+        "WHERE record_offset = 7",
+        [("replayed_nowhere", None, 7)],
+    ),
+    (
+        "DELETE FROM processed_events WHERE record_offset = 13",
+        [("extra_delivery", 6, None), ("replayed_nowhere", None, 13)],
+    ),
+    (
+        "DELETE FROM processed_events WHERE record_offset = 14",
+        [("unaccounted_record", None, 14)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("tamper", "found"), TAMPERED)
 def test_tampering_is_found(
     connection: Connection,
     verify: Verify,
     tamper: str,
-    found: list[tuple[str, int | None, int | None]],
+    found: Found,
 ) -> None:
-    connection.execute("ALTER TABLE processed_events DISABLE TRIGGER refuse_change")
+    connection.execute(CHANGEABLE)
     assert connection.execute(tamper.encode()).rowcount == 1
     done = verify()
     assert (done.code, done.found) == (1, found)
+
+
+UNLOGGED = [("extra_delivery", 99, None), ("extra_delivery", 2, None), ("extra_delivery", 6, None)]
+
+
+@pytest.mark.parametrize(("tamper", "found"), TAMPERED)
+def test_tampering_with_what_arrived_since_then_is_found_but_for_deliveries_of_no_event(
+    connection: Connection, verify: Verify, tamper: str, found: Found
+) -> None:
+    connection.execute(CHANGEABLE)
+    connection.execute(tamper.encode())
+    done = verify("--since", "1d")
+    assert done.found == [finding for finding in found if finding not in UNLOGGED]
+
+
+def test_since_a_time_counts_and_compares_what_arrived_since_then(
+    connection: Connection, verify: Verify
+) -> None:
+    grown_old(connection, "record_offset < 12")
+    done = verify("--since", "1d")
+    assert (done.code, done.lines) == (0, [])
+    # The order of offset 14 is checked whole: its four events, of which three are old.
+    assert "events: 6, deliveries: 3, duplicates: 0, dead letters: 1; findings: none" in done.told
+
+
+def test_an_order_without_an_event_since_then_is_left_to_the_full_check(
+    connection: Connection, verify: Verify
+) -> None:
+    grown_old(connection, "record_offset < 12")
+    connection.execute("UPDATE deliveries SET quantity = 99 WHERE order_id = 2")
+    assert verify("--since", "1d").found == []
+    assert verify().found == [("different_delivery", 2, 3)]
+
+
+def test_an_old_event_of_an_order_with_a_newer_one_is_checked(
+    connection: Connection, verify: Verify
+) -> None:
+    grown_old(connection, "record_offset < 12")
+    connection.execute("UPDATE processed_events SET payload = '{}' WHERE record_offset = 0")
+    assert verify("--since", "1d").found == [("undecodable_payload", 1, 0)]
+
+
+def test_a_record_that_was_lost_right_before_that_time_is_found(
+    connection: Connection, verify: Verify
+) -> None:
+    grown_old(connection, "record_offset < 12")
+    connection.execute("DELETE FROM processed_events WHERE record_offset = 3")
+    assert ("unaccounted_record", None, 3) in verify("--since", "1d").found
+
+
+def test_a_record_that_is_in_the_logs_before_and_since_that_time_is_found(
+    connection: Connection, verify: Verify
+) -> None:
+    grown_old(connection, "record_offset < 12")
+    connection.execute("UPDATE duplicate_events SET record_offset = 14 WHERE record_offset = 4")
+    connection.execute("DELETE FROM duplicate_events WHERE record_offset = 5")
+    assert ("coordinates_twice", 1, 14) in verify("--since", "1d").found
+
+
+def test_offsets_that_were_committed_without_a_row_since_then_are_found(
+    story: Story, connection: Connection, verify: Verify
+) -> None:
+    grown_old(connection, "true")
+    commit(story, "nothing-written", 16)
+    done = verify("--since", "1d", kafka_group_id="nothing-written")
+    assert done.found == [("unaccounted_record", None, 15)]
+
+
+@pytest.mark.parametrize("time", ["yesterday", "2026-13-01", ""])
+def test_a_time_that_is_none_is_said(verify: Verify, time: str) -> None:
+    done = verify("--since", time)
+    assert done.code == 2
+    assert "is neither a time such as" in done.told
+
+
+def grown_old(connection: Connection, rows: str) -> None:
+    """Makes these rows arrive two days earlier, in all logs."""
+    connection.execute(CHANGEABLE)
+    for log in ("processed_events", "duplicate_events", "dead_letters"):
+        update = f"UPDATE {log} SET consumed_at = consumed_at - interval '2 days' WHERE {rows}"
+        connection.execute(update.encode())
 
 
 def test_an_offset_that_was_committed_too_far_is_found(story: Story, verify: Verify) -> None:

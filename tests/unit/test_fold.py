@@ -8,11 +8,10 @@ import pytest
 import wire
 
 from delivery.domain.event import Contract, OrderCreated, decode
-from delivery.verify import fold, payload, places
+from delivery.verify import coordinates, fold, payload
+from delivery.verify.coordinates import Gap, Occupied
 from delivery.verify.finding import Finding
-from delivery.verify.fold import Delivery, Entry
-from delivery.verify.payload import Duplicate
-from delivery.verify.places import Gap, Occupied
+from delivery.verify.rows import NO_DELIVERY, Delivery, Duplicate, Entry
 
 UTC_CONTRACT = Contract(UTC)
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,7 +30,7 @@ def entry(
     order_id: int, minute: int, outcome: str, content: bytes | None = None, offset: int = 0
 ) -> Entry:
     content = value(order_id, minute) if content is None else content
-    return Entry(order_id, at(minute), outcome, content, "orders", 0, offset)
+    return Entry(order_id, at(minute), outcome, content, "orders", 0, offset, NO_DELIVERY)
 
 
 def delivery(order_id: int, minute: int, **fields: object) -> Delivery:
@@ -45,7 +44,9 @@ def kinds(findings: Iterable[Finding]) -> list[tuple[str, int | None]]:
 
 
 def compared(log: list[Entry], deliveries: list[Delivery]) -> list[Finding]:
-    return list(fold.against_log(UTC_CONTRACT, log, deliveries))
+    there = {delivery[0]: delivery for delivery in deliveries}
+    joined = [e._replace(delivery=there.get(e.order_id, NO_DELIVERY)) for e in log]
+    return list(fold.against_log(UTC_CONTRACT, joined))
 
 
 # the fold
@@ -67,17 +68,17 @@ def test_nothing_is_the_fold_of_nothing() -> None:
     assert compared([], []) == []
 
 
-def test_missing_and_extra_deliveries_are_told_wherever_they_are() -> None:
+def test_missing_deliveries_are_told_wherever_they_are() -> None:
     log = [entry(order_id, 0, "created") for order_id in (2, 3, 5, 7)]
-    deliveries = [delivery(order_id, 0) for order_id in (1, 3, 4, 5, 8, 9)]
-    assert kinds(compared(log, deliveries)) == [
-        ("extra_delivery", 1),
-        ("missing_delivery", 2),
-        ("extra_delivery", 4),
-        ("missing_delivery", 7),
-        ("extra_delivery", 8),
-        ("extra_delivery", 9),
-    ]
+    deliveries = [delivery(order_id, 0) for order_id in (3, 5)]
+    assert kinds(compared(log, deliveries)) == [("missing_delivery", 2), ("missing_delivery", 7)]
+
+
+def test_a_delivery_that_no_event_created_is_an_extra_one() -> None:
+    log = [entry(1, 0, "stale"), entry(2, 0, "created")]
+    found = compared(log, [delivery(1, 3), delivery(2, 0)])
+    assert kinds(found) == [("contradicted_outcome", 1), ("extra_delivery", 1)]
+    assert found[1].event_time == at(3)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_an_outcome_that_can_not_be_is_one_finding(
     shapes = [m for m, outcome in outcomes if outcome in {"created", "updated"}]
     deliveries = [delivery(1, shapes[-1])] if shapes else []
     found = compared(log, deliveries)
-    assert [f.place for f in found] == [("orders", 0, n) for n in wrong]
+    assert [f.coordinates for f in found] == [("orders", 0, n) for n in wrong]
     assert {f.kind for f in found} == {"contradicted_outcome"}
 
 
@@ -172,7 +173,8 @@ def test_a_delivery_of_another_time_than_an_undecodable_event_is_told() -> None:
 def test_another_time_zone_is_hinted_at() -> None:
     contract = Contract(ZoneInfo("Asia/Seoul"))
     local = wire.envelope(createdAt=[2026, 1, 1, 0, 0])
-    found = payload.read(contract, 2, START, local, ("orders", 0, 0))
+    row = Entry(2, START, "created", local, "orders", 0, 0, NO_DELIVERY)
+    found = payload.read(contract, row)
     assert isinstance(found, Finding)
     assert "2025-12-31T15:00:00+00:00" in found.detail
     assert "DELIVERY_EVENT_TIMEZONE than Asia/Seoul" in found.detail
@@ -205,13 +207,13 @@ def test_a_duplicate_has_an_event_and_its_key(
     row = Duplicate(1, START, content, has_event, "orders", 0, 7)
     found = payload.duplicate(UTC_CONTRACT, row)
     assert (found.kind if found else None) == kind
-    assert found is None or found.place == ("orders", 0, 7)
+    assert found is None or found.coordinates == ("orders", 0, 7)
 
 
-# places
+# coordinates
 
 
-def place(
+def named(
     offset: int,
     previous: int | None,
     rows: int = 1,
@@ -225,21 +227,21 @@ def place(
 
 def account(occupied: list[Occupied], *committed: int) -> list[Finding | Gap]:
     offsets = {("orders", partition): offset for partition, offset in enumerate(committed)}
-    return list(places.account(occupied, offsets))
+    return list(coordinates.account(occupied, offsets, {}))
 
 
 @pytest.mark.parametrize(
     ("occupied", "committed", "gaps"),
     [
-        ([place(0, None, is_last=True)], 1, []),
-        ([place(0, None, is_last=True)], 3, [(1, 3)]),
-        ([place(2, None, is_last=True)], 3, [(0, 2)]),
-        ([place(2, None, is_last=True)], 1, [(0, 1)]),
-        ([place(2, None, is_last=True)], 0, []),
-        ([place(0, None), place(5, 3), place(9, 8, is_last=True)], 10, [(4, 5)]),
-        ([place(0, None), place(5, 2), place(9, 6, is_last=True)], 8, [(3, 5), (7, 8)]),
-        ([place(0, None), place(5, 2), place(9, 6, is_last=True)], 4, [(3, 4)]),
-        ([place(0, None), place(5, 2), place(9, 6, is_last=True)], 3, []),
+        ([named(0, None, is_last=True)], 1, []),
+        ([named(0, None, is_last=True)], 3, [(1, 3)]),
+        ([named(2, None, is_last=True)], 3, [(0, 2)]),
+        ([named(2, None, is_last=True)], 1, [(0, 1)]),
+        ([named(2, None, is_last=True)], 0, []),
+        ([named(0, None), named(5, 3), named(9, 8, is_last=True)], 10, [(4, 5)]),
+        ([named(0, None), named(5, 2), named(9, 6, is_last=True)], 8, [(3, 5), (7, 8)]),
+        ([named(0, None), named(5, 2), named(9, 6, is_last=True)], 4, [(3, 4)]),
+        ([named(0, None), named(5, 2), named(9, 6, is_last=True)], 3, []),
         ([], 0, []),
         ([], 4, [(0, 4)]),
     ],
@@ -251,7 +253,7 @@ def test_gaps_end_at_the_committed_offset(
 
 
 def test_each_partition_has_gaps_of_its_own() -> None:
-    occupied = [place(1, None, is_last=True), place(0, None, is_last=True, partition=2)]
+    occupied = [named(1, None, is_last=True), named(0, None, is_last=True, partition=2)]
     assert account(occupied, 2, 3, 2) == [
         Gap("orders", 0, 0, 1),
         Gap("orders", 2, 1, 2),
@@ -260,17 +262,29 @@ def test_each_partition_has_gaps_of_its_own() -> None:
 
 
 def test_what_the_group_has_not_committed_is_no_gap() -> None:
-    assert account([place(7, None), place(9, 7, is_last=True)]) == []
+    assert account([named(7, None), named(9, 7, is_last=True)]) == []
 
 
-def test_a_place_in_the_logs_twice_names_the_orders() -> None:
-    (found,) = account([place(0, None, rows=2, is_last=True, orders=(1, 2))], 1)
+def test_coordinates_in_the_logs_twice_name_the_orders() -> None:
+    (found,) = account([named(0, None, rows=2, is_last=True, orders=(1, 2))], 1)
     assert isinstance(found, Finding)
-    assert (found.kind, found.place) == ("coordinates_twice", ("orders", 0, 0))
+    assert (found.kind, found.coordinates) == ("coordinates_twice", ("orders", 0, 0))
     assert "orders 1 and 2" in found.detail
 
 
 def test_a_replayed_letter_of_which_no_log_knows_is_one_finding_and_no_gap() -> None:
-    found = account([place(0, None), place(1, 0, rows=0), place(2, 1, is_last=True)], 3)
+    found = account([named(0, None), named(1, 0, rows=0), named(2, 1, is_last=True)], 3)
     assert [f.kind for f in found if isinstance(f, Finding)] == ["replayed_nowhere"]
     assert len(found) == 1
+
+
+def test_with_a_start_only_the_gaps_from_there_on_are_told() -> None:
+    starts = {("orders", 0): 5, ("orders", 1): 5}
+    committed = {("orders", 0): 9, ("orders", 1): 8, ("orders", 2): 1}
+    occupied = [named(7, None, is_last=True)]
+    assert list(coordinates.account(occupied, committed, starts)) == [
+        Gap("orders", 0, 5, 7),
+        Gap("orders", 0, 8, 9),
+        Gap("orders", 1, 5, 8),
+        Gap("orders", 2, 0, 1),
+    ]

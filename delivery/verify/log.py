@@ -1,0 +1,86 @@
+"""The events and the duplicates, beside the deliveries that they shaped.
+
+Each function takes a time, and then reads what arrived since then; all of it where that is None.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from psycopg.sql import SQL
+
+from delivery.postgres.database import Connection
+from delivery.verify.rows import Duplicate, Entry
+from delivery.verify.streams import streamed, within_calendar
+
+_LOG = SQL("""
+SELECT p.order_id, {event_time}, p.outcome, p.payload,
+       p.record_topic, p.record_partition, p.record_offset,
+       d.order_id, d.product_id, d.quantity, d.ordered_by, d.supply_company_id,
+       d.consume_company_id, d.request_message, {delivery_limited_at}, {delivery_event_time}
+FROM processed_events p
+LEFT JOIN deliveries d ON d.order_id = p.order_id
+WHERE {wanted}
+ORDER BY p.order_id, p.consumed_at, p.record_topic COLLATE "C", p.record_partition, p.record_offset
+""")
+_TIMES = {
+    "event_time": within_calendar("p.event_time"),
+    "delivery_limited_at": within_calendar("d.delivery_limited_at"),
+    "delivery_event_time": within_calendar("d.event_time"),
+}
+_HAS_EVENT_SINCE = SQL("""
+p.order_id IN (SELECT order_id FROM processed_events WHERE consumed_at >= %(since)s)
+""")
+_OF_THE_ENTRY = len(Entry._fields) - 1  # columns; those behind them are the delivery's
+
+_UNLOGGED_DELIVERIES = SQL("""
+SELECT order_id, {event_time} FROM deliveries d
+WHERE NOT EXISTS (SELECT FROM processed_events p WHERE p.order_id = d.order_id)
+ORDER BY order_id
+""").format(event_time=within_calendar("event_time"))
+
+_DUPLICATES = SQL("""
+SELECT d.order_id, {event_time}, d.payload, p.order_id IS NOT NULL,
+       d.record_topic, d.record_partition, d.record_offset
+FROM duplicate_events d
+LEFT JOIN processed_events p ON p.order_id = d.order_id AND p.event_time = d.event_time
+WHERE (p.order_id IS NULL OR d.payload IS NOT NULL) AND {wanted}
+ORDER BY d.record_topic COLLATE "C", d.record_partition, d.record_offset
+""")
+
+_COUNTS = SQL("""
+SELECT (SELECT count(*) FROM duplicate_events d WHERE {wanted}),
+       (SELECT count(*) FROM dead_letters d WHERE {wanted})
+""")
+
+_ALL = SQL("true")
+_SINCE = SQL("d.consumed_at >= %(since)s")
+
+
+def entries(connection: Connection, since: datetime | None) -> Iterator[Entry]:
+    """The log: order by order, and within an order as it was written.
+
+    Of an order that had an event since then it is all events.
+    """
+    query = _LOG.format(wanted=_HAS_EVENT_SINCE if since else _ALL, **_TIMES)
+    for row in streamed(connection, query, {"since": since}):
+        yield Entry._make((*row[:_OF_THE_ENTRY], row[_OF_THE_ENTRY:]))
+
+
+def unlogged_deliveries(connection: Connection) -> Iterator[tuple[int, datetime]]:
+    """The order and the event time of each delivery whose order the log does not have."""
+    yield from streamed(connection, _UNLOGGED_DELIVERIES)
+
+
+def duplicates(connection: Connection, since: datetime | None) -> Iterator[Duplicate]:
+    """The duplicates there is something to check of, by coordinates."""
+    query = _DUPLICATES.format(
+        event_time=within_calendar("d.event_time"), wanted=_SINCE if since else _ALL
+    )
+    return map(Duplicate._make, streamed(connection, query, {"since": since}))
+
+
+def counts(connection: Connection, since: datetime | None) -> tuple[int, int]:
+    """How many duplicates and how many dead letters there are."""
+    query = _COUNTS.format(wanted=_SINCE if since else _ALL)
+    ((duplicates, letters),) = connection.execute(query, {"since": since})
+    return duplicates, letters
