@@ -145,7 +145,18 @@ def _found(outcomes: tuple[Outcome, ...], given: frozenset[str]) -> Select[Any]:
         # Few rows, found by an index on these columns. OFFSET 0 keeps the planner from walking
         # through the log by time instead, in the hope to meet them soon.
         return _newest(select(union_all(*parts).offset(0).subquery()), given)
-    return _newest(select(union_all(*(_newest(p, given) for p in parts)).subquery()), given)
+    return _newest(select(union_all(*(_sorted(p, given) for p in parts)).subquery()), given)
+
+
+def _sorted(rows: Select[Any], given: frozenset[str]) -> Select[Any]:
+    """The rows of one log by an index: the newest, if there is a limit; oldest first otherwise.
+
+    Sorted logs PostgreSQL merges, and the first row comes at once; left to itself it sorts them
+    all together, and of three million rows the first comes after 14 s.
+    """
+    if "limit" in given:
+        return _newest(rows, given)
+    return rows.order_by(*(rows.selected_columns[name] for name in ORDER))
 
 
 def _newest(rows: Select[Any], given: frozenset[str]) -> Select[Any]:

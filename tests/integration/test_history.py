@@ -241,6 +241,18 @@ def test_the_newest_of_an_outcome_are_found_among_many_others(
     assert rows_read(plan[0]["Plan"]) < 100
 
 
+@pytest.mark.parametrize("wanted", [EventFilter(), EventFilter(since=NOW)], ids=["all", "since"])
+def test_the_first_of_all_rows_comes_before_the_others_are_read(
+    connection: Connection, database_url: str, wanted: EventFilter
+) -> None:
+    fill_all_three(connection, 20_000)
+    query, values = sql.oldest_first(wanted, None, history.COLUMNS)
+    first = b"EXPLAIN (ANALYZE, FORMAT json) SELECT * FROM (" + query + b") AS rows LIMIT 1"
+    with database.snapshot(SecretStr(database_url), "test") as reading:
+        ((plan,),) = reading.execute(first, values)
+    assert rows_read(plan[0]["Plan"]) < 1000
+
+
 def rows_read(node: dict[str, Any]) -> int:
     """How many rows the plan took from tables, those included that a filter removed."""
     own = (
