@@ -12,7 +12,6 @@ import typer
 from delivery import log, settings
 from delivery.errors import SettingsError
 from delivery.postgres import database
-from delivery.postgres.sqlstate import translated_errors
 from delivery.settings import KafkaSettings, WebSettings
 from delivery.web.listener import listening, url
 
@@ -101,9 +100,9 @@ def _server(web: WebSettings, kafka: KafkaSettings | None) -> "uvicorn.Server":
 
 def _require_readable(web: WebSettings) -> None:
     """Raises UnavailableError, NotMigratedError or ForbiddenError."""
-    with database.connect(web.reader_url, "delivery serve") as connection:
+    with database.connect(web.reader_url, "delivery serve", read_only=True) as connection:
         database.require_migrated(connection)
-        with translated_errors():
+        with database.transaction(connection):
             connection.execute(_READ)
 
 

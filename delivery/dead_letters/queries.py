@@ -107,7 +107,8 @@ def find(
     Of their records' keys and values only the first `beginning_bytes` are read.
     """
     with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(_FIND, {"ids": list(ids), "bytes": beginning_bytes})
+        given = {"ids": list(ids), "bytes": beginning_bytes}
+        rows = cursor.execute(_FIND, given, binary=True)  # a record's bytes as bytes
         return [_letter(**row) for row in rows]
 
 

@@ -23,8 +23,8 @@ _INSERT = """
 INSERT INTO dead_letters (record_topic, record_partition, record_offset, record_time, record_key,
                           record_value, record_headers, reason, error, order_id, consumed_at)
 SELECT letter.*, %s
-FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::timestamptz[], %s::bytea[], %s::bytea[],
-            %s::json[], %s::text[], %s::text[], %s::bigint[]) AS letter
+FROM unnest(%b::text[], %b::integer[], %b::bigint[], %b::timestamptz[], %b::bytea[], %b::bytea[],
+            %b::json[], %b::text[], %b::text[], %b::bigint[]) AS letter
 ON CONFLICT (record_topic, record_partition, record_offset)
 DO UPDATE SET reason = excluded.reason, error = excluded.error
 WHERE dead_letters.resolved_at IS NULL
@@ -33,7 +33,7 @@ WHERE dead_letters.resolved_at IS NULL
 _RESOLVE = """
 UPDATE dead_letters AS l
 SET resolved_at = now(), resolution = %s
-FROM unnest(%s::text[], %s::integer[], %s::bigint[]) AS r (topic, part, place)
+FROM unnest(%b::text[], %b::integer[], %b::bigint[]) AS r (topic, part, place)
 WHERE l.record_topic = r.topic AND l.record_partition = r.part AND l.record_offset = r.place
   AND l.resolved_at IS NULL
 """

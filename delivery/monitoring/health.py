@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 from pydantic import SecretStr
@@ -11,9 +12,9 @@ from pydantic import SecretStr
 from delivery.dead_letters import queries
 from delivery.errors import ForbiddenError, NotMigratedError
 from delivery.monitoring.single_flight import SingleFlight
-from delivery.postgres import database
+from delivery.postgres import database, session
 from delivery.postgres.database import Connection
-from delivery.postgres.sqlstate import first_line, translated_errors
+from delivery.postgres.sqlstate import first_line
 
 APPLICATION = "delivery endpoints"  # not the worker's name: see `database.Session`
 
@@ -82,6 +83,9 @@ def unresolved_letters(url: SecretStr) -> dict[str, int]:
 
 def _on_own_connection(url: SecretStr, read: Callable[[Connection], Result]) -> Result:
     """Uses a connection of its own, so that a probe never blocks the worker."""
-    with translated_errors(), database.connect(url, APPLICATION) as connection:
-        connection.execute("SELECT set_config('statement_timeout', '2s', false)")
+    limits = session.of_reader(timedelta(seconds=ANSWER_TIMEOUT_S))
+    with (
+        database.connect(url, APPLICATION, limits, read_only=True) as connection,
+        database.transaction(connection),
+    ):
         return read(connection)

@@ -1,19 +1,20 @@
 """Connections to PostgreSQL, and transactions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import psycopg
-from psycopg.rows import TupleRow
 from pydantic import SecretStr
 
-from delivery.errors import NotMigratedError, UnavailableError
+from delivery.errors import NotMigratedError, SettingsError, UnavailableError
+from delivery.postgres import session
+from delivery.postgres.session import Connection
 from delivery.postgres.sqlstate import first_line, translated_errors
 
-Connection = psycopg.Connection[TupleRow]
+__all__ = ["Connection", "Session", "connect", "options", "require_migrated", "transaction"]
 
 REVISION = "0002"  # the migration this code was written for
 
@@ -22,23 +23,47 @@ APPLICATION = "delivery worker"
 # Seconds. A host that vanished without a word must not hold us longer than this.
 CONNECT_TIMEOUT = 5
 SILENCE_TIMEOUT = 10
-LOCK_TIMEOUT = 5  # another worker's transaction takes a fraction of it
+
+PATIENT: Mapping[str, str] = {}  # no setting but those of every session, and so no timeout
 
 
-def connect(url: SecretStr, application: str, autocommit: bool = True) -> Connection:
-    """A connection that speaks UTC and UTF-8, whatever the role's or the server's defaults.
+def connect(
+    url: SecretStr,
+    application: str,
+    settings: Mapping[str, str] = PATIENT,
+    read_only: bool = False,
+    autocommit: bool = True,
+) -> Connection:
+    """A connection whose session relies on no default: see `session`.
 
-    Raises UnavailableError with the first line of PostgreSQL's message.
+    Raises UnavailableError with the first line of PostgreSQL's message, ForbiddenError, or
+    SettingsError where the database's encoding can't hold every text.
     """
     try:
-        connection = psycopg.connect(
+        connection = Connection.connect(
             url.get_secret_value(), autocommit=True, **options(application)
         )
-        connection.execute("SET TIME ZONE 'UTC'")
     except psycopg.OperationalError as error:
         raise UnavailableError(f"PostgreSQL can't be reached: {first_line(error)}") from error
-    connection.autocommit = autocommit
+    try:
+        prepare(connection, settings, read_only)
+        connection.autocommit = autocommit
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def prepare(connection: Connection, settings: Mapping[str, str], read_only: bool) -> None:
+    """Makes a new connection ours: for `connect`, and for a pool that connects by itself."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in (None, "UTF8"):
+        raise SettingsError(
+            f"the database's encoding is {encoding}, and only UTF8 holds every text: CREATE "
+            f"DATABASE {connection.info.dbname} ENCODING 'UTF8' TEMPLATE template0"
+        )
+    with translated_errors():
+        connection.begin_session(settings, read_only)
 
 
 def options(application: str) -> dict[str, Any]:
@@ -70,20 +95,20 @@ def snapshot(url: SecretStr, application: str) -> Iterator[Connection]:
 
     Raises UnavailableError, or NotMigratedError where the schema is not this version's.
     """
-    with connect(url, application) as connection:
+    with connect(url, application, read_only=True) as connection:
         require_migrated(connection)
         with transaction(connection):
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield connection
 
 
 def require_migrated(connection: Connection) -> None:
     """Raises NotMigratedError unless the schema is the one this code was written for."""
-    with translated_errors():
-        try:
+    try:
+        with transaction(connection):
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except psycopg.errors.UndefinedTable:
-            row = None
+    except NotMigratedError:
+        _require_none_elsewhere(connection)
+        row = None
     found = row[0] if row else "none"
     if found != REVISION:
         raise NotMigratedError(
@@ -92,22 +117,38 @@ def require_migrated(connection: Connection) -> None:
         )
 
 
+_ELSEWHERE = """
+SELECT current_user, current_setting('search_path'),
+       string_agg(relnamespace::regnamespace::text, ', ')
+FROM pg_class WHERE relname = 'processed_events' AND relkind = 'p'
+"""
+
+
+def _require_none_elsewhere(connection: Connection) -> None:
+    with transaction(connection):
+        ((role, path, schemas),) = connection.execute(_ELSEWHERE)
+    if schemas:
+        raise NotMigratedError(
+            f"the tables are in schema {schemas}, where role {role} does not look: it needs USAGE "
+            f"(see `delivery migrate --help`) and a search_path that names it, not {path!r}"
+        )
+
+
 @dataclass
 class Session:
     """A worker's connection, made when it is needed and made again after it was dropped."""
 
     url: SecretStr
-    right: timedelta
+    max_transaction_age: timedelta  # Kafka's session timeout: see `session.of_worker`
     _connection: Connection | None = None
 
     def connection(self) -> Connection:
-        """The connection. Raises UnavailableError."""
+        """The connection. Raises what `connect` raises."""
         if self._connection is None:
-            connection = connect(self.url, APPLICATION)
-            with translated_errors():
-                _prepare_session(connection, self.right)
-                connection.execute(_END_FROZEN, (APPLICATION, self.right))
-            self._connection = connection
+            settings = session.of_worker(self.max_transaction_age)
+            self._connection = connect(self.url, APPLICATION, settings)
+            with transaction(self._connection):
+                self._connection.execute(_END_FROZEN, (APPLICATION, self.max_transaction_age))
         return self._connection
 
     def drop(self) -> None:
@@ -117,44 +158,10 @@ class Session:
             self._connection = None
 
 
-def _prepare_session(connection: Connection, right: timedelta) -> None:
-    for name, value in (_LOOK_UP_BY_KEY | _limits(connection, right)).items():
-        connection.execute("SELECT set_config(%s, %s, false)", (name, value))
-
-
-# A batch reads by key. Left to itself the planner sometimes prefers to scan a whole table for 2000
-# keys, with parallel workers, and plans anew over all partitions for each batch.
-_LOOK_UP_BY_KEY = {
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "enable_seqscan": "off",
-    "jit": "off",
-    "max_parallel_workers_per_gather": "0",
-    "plan_cache_mode": "force_generic_plan",
-}
-
-
 # A server's timeout does not reach a transaction whose client stopped in the middle of a COPY: the
-# server waits for more of its rows. Whoever starts a session ends what is older than its right.
+# server waits for more of its rows. A new session ends what is older than a transaction may be.
 _END_FROZEN = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE application_name = %s AND usename = current_user AND datname = current_database()
   AND wait_event = 'ClientRead' AND xact_start < now() - %s AND pid <> pg_backend_pid()
 """
-
-
-def _limits(connection: Connection, right: timedelta) -> dict[str, str]:
-    """Makes the server end a transaction that outlives its worker's right to the partitions.
-
-    `right` is Kafka's session timeout: after it, the partitions belong to a successor, who must
-    not wait for the locks of a worker that is frozen or whose host is lost.
-    """
-    milliseconds = round(right.total_seconds() * 1000)
-    limits = {
-        "idle_in_transaction_session_timeout": str(milliseconds // 2),
-        "lock_timeout": str(min(milliseconds // 2, LOCK_TIMEOUT * 1000)),
-        "statement_timeout": str(milliseconds),
-    }
-    if connection.info.server_version >= 170000:
-        limits["transaction_timeout"] = str(milliseconds)
-    return limits

@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from delivery.errors import UnavailableError
-from delivery.postgres.database import Connection
-from delivery.postgres.sqlstate import translated_errors
+from delivery.postgres.database import Connection, transaction
 
 log = structlog.get_logger()
 
@@ -32,7 +31,7 @@ class Partitions:
             return
         self._due = now + INTERVAL
         try:
-            with translated_errors():
+            with transaction(connection):
                 connection.execute("SELECT ensure_partitions()")
         except UnavailableError as error:
             log.warning("partitions not made, trying again later", error=str(error))

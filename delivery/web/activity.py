@@ -15,9 +15,8 @@ from typing import TypeVar
 from pydantic import SecretStr
 
 from delivery.history import stats
-from delivery.postgres import database
+from delivery.postgres import database, session
 from delivery.postgres.database import Connection
-from delivery.postgres.sqlstate import translated_errors
 from delivery.web.minutes import MINUTE, Bucket, Minutes
 from delivery.web.poller import Poller, Snapshot
 
@@ -25,10 +24,9 @@ __all__ = ["MINUTE", "Activity", "Bucket"]
 
 MINUTES_INTERVAL_S = 5.0
 DELIVERIES_INTERVAL_S = 60.0
-STATEMENT_TIMEOUT_S = 60
 OLDER_S = 1.0  # so long one read counts older minutes
 
-_SET_TIMEOUT = "SELECT set_config('statement_timeout', %s, false)"
+STATEMENT_TIMEOUT = timedelta(minutes=1)
 
 APPLICATION = "delivery serve"
 
@@ -103,7 +101,11 @@ def _count_now(minutes: Minutes, connection: Connection) -> None:
 def _connected(
     url: SecretStr, read: Callable[[Connection], Counted]
 ) -> Iterator[Callable[[], Counted]]:
-    with database.connect(url, APPLICATION) as connection, translated_errors():
-        connection.read_only = True
-        connection.execute(_SET_TIMEOUT, (f"{STATEMENT_TIMEOUT_S}s",))
-        yield partial(read, connection)
+    settings = session.of_reader(STATEMENT_TIMEOUT)
+    with database.connect(url, APPLICATION, settings, read_only=True) as connection:
+
+        def counted() -> Counted:
+            with database.transaction(connection):
+                return read(connection)
+
+        yield counted

@@ -7,12 +7,11 @@ from datetime import timedelta
 
 from fastapi import Request
 from fastapi.concurrency import contextmanager_in_threadpool
-from psycopg import IsolationLevel
 from psycopg_pool import ConnectionPool, PoolTimeout
 from pydantic import SecretStr
 
 from delivery.errors import UnavailableError
-from delivery.postgres import database
+from delivery.postgres import database, session
 from delivery.postgres.database import Connection
 
 APPLICATION = "delivery serve"
@@ -32,9 +31,10 @@ class Pool:
 
     def __init__(self, url: SecretStr, size: int, statement_timeout: timedelta) -> None:
         self._slots = asyncio.Semaphore(size)
-        self._timeout = round(statement_timeout.total_seconds() * 1000)
+        self._settings = session.of_reader(statement_timeout)
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             url.get_secret_value(),
+            connection_class=Connection,
             kwargs={"autocommit": True, "prepare_threshold": None} | database.options(APPLICATION),
             configure=self._configure,
             check=ConnectionPool.check_connection,  # a server that was restarted is not noticed
@@ -79,16 +79,7 @@ class Pool:
             self._slots.release()
 
     def _configure(self, connection: Connection) -> None:
-        settings = {
-            "TimeZone": "UTC",
-            "statement_timeout": str(self._timeout),
-            "idle_in_transaction_session_timeout": str(self._timeout * 2),
-            "jit": "off",  # compiling would take longer than these queries
-        }
-        for name, value in settings.items():
-            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
-        connection.isolation_level = IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
+        database.prepare(connection, self._settings, read_only=True)
 
 
 async def reading(request: Request) -> AsyncIterator[Connection]:

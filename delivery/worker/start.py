@@ -6,7 +6,7 @@ from delivery import log, monitoring, settings
 from delivery.broker import consumer
 from delivery.domain.event import Contract
 from delivery.inbox.rejection_limit import RejectionLimit
-from delivery.postgres import database
+from delivery.postgres import database, durability
 from delivery.worker.loop import Worker, collect_garbage_rarely
 from delivery.worker.shutdown import stop_on_signals
 
@@ -27,8 +27,9 @@ def run(drain: bool) -> None:
     worker = settings.load(settings.WorkerSettings)
     url = settings.load(settings.DatabaseSettings).database_url
     log.configure(worker.log_level)
-    session = database.Session(url, right=kafka.kafka_session_timeout)
+    session = database.Session(url, kafka.kafka_session_timeout)
     database.require_migrated(session.connection())
+    doubts = durability.doubts(session.connection())
     contract = Contract(worker.event_timezone, worker.max_future_skew)
     limit = RejectionLimit(worker.max_rejected_in_a_row)
     with stop_on_signals() as stop, consumer.connected(kafka, worker.batch_size) as member:
@@ -39,6 +40,8 @@ def run(drain: bool) -> None:
         structlog.get_logger().info(
             "consuming", topic=kafka.kafka_topic, group=kafka.kafka_group_id, drain=drain
         )
+        for doubt in doubts:
+            structlog.get_logger().warning(doubt)
         loop = Worker(member, session, contract, limit, recorder)
         try:
             loop.run(stop, end)

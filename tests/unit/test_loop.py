@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import pytest
@@ -61,6 +62,9 @@ class FakeDatabase:
 
     def drop(self) -> None:
         self.dropped += 1
+
+    def transaction(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def execute(self, _statement: str) -> None:
         """Makes the partitions."""
