@@ -17,7 +17,7 @@ from kafka.structs import OffsetAndMetadata
 
 from delivery.broker import internals
 from delivery.broker.start import DELETED, RECREATED, Committed, Start, start, topic_id_in
-from delivery.domain.record import UNKNOWN_TOPIC_ID
+from delivery.domain.record import UNKNOWN_TOPIC_ID, may_be_same_topic
 
 log = structlog.get_logger()
 
@@ -86,8 +86,9 @@ class Positions:
     def committed_offset(self, partition: TopicPartition) -> int:
         """The group's committed offset in this very topic, or 0. Raises KafkaError."""
         found = self.committed(partition)
-        is_ours = found is not None and found.topic_id in {UNKNOWN_TOPIC_ID, self.topic_id}
-        return found.offset if found is not None and is_ours else 0
+        if found is None or not may_be_same_topic(found.topic_id, self.topic_id):
+            return 0
+        return found.offset
 
     def _go_on(self, positions: Mapping[TopicPartition, Committed]) -> None:
         try:

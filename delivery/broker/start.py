@@ -8,7 +8,7 @@ topic that was made under its name.
 from typing import NamedTuple
 from uuid import UUID
 
-from delivery.domain.record import UNKNOWN_TOPIC_ID
+from delivery.domain.record import UNKNOWN_TOPIC_ID, may_be_same_topic
 
 
 class Committed(NamedTuple):
@@ -43,7 +43,7 @@ def start(committed: Committed | None, topic_id: UUID, beginning: int, end: int)
     """The first offset to read, of a partition that has the offsets `beginning` until `end`."""
     if committed is None:
         return Start(beginning)
-    if UNKNOWN_TOPIC_ID not in {committed.topic_id, topic_id} and committed.topic_id != topic_id:
+    if not may_be_same_topic(committed.topic_id, topic_id):
         return Start(beginning, why=RECREATED)
     if committed.offset < beginning:
         return Start(beginning, lost=beginning - committed.offset, why=DELETED)

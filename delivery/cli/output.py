@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -76,6 +77,8 @@ def _json(name: str, value: object) -> str:
             return "null"
         case datetime():
             return f'"{value.isoformat()}"'
+        case UUID():
+            return f'"{value}"'
         case int():
             return str(value)
         case str() if name == _JSON_TEXT:

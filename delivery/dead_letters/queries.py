@@ -5,6 +5,7 @@ Every function runs in the caller's transaction and changes nothing.
 
 from collections.abc import Iterator, Sequence
 from typing import Any
+from uuid import UUID
 
 from psycopg.rows import dict_row
 
@@ -49,7 +50,8 @@ _OPEN_IDS = f"SELECT dead_letter_id FROM dead_letters WHERE {_MATCHES} ORDER BY 
 
 _FIND = """
 SELECT dead_letter_id, consumed_at, reason, error, order_id, resolved_at, resolution,
-       resolution_note, record_topic, record_partition, record_offset, record_time, record_headers,
+       resolution_note, record_topic, record_partition, record_offset, record_topic_id, record_time,
+       record_headers,
        substring(record_key FOR %(bytes)s) AS record_key,
        substring(record_value FOR %(bytes)s) AS record_value,
        octet_length(record_value) AS value_bytes
@@ -126,6 +128,7 @@ def _letter(
     record_topic: str,
     record_partition: int,
     record_offset: int,
+    record_topic_id: UUID,
     record_time: Any,
     record_key: bytes | None,
     record_value: bytes | None,
@@ -140,5 +143,6 @@ def _letter(
         record_key,
         record_value,
         headers.from_json(record_headers),
+        record_topic_id,
     )
     return DeadLetter(record=record, **columns)

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from delivery.domain.event import OrderCreated
 from delivery.domain.json_equality import same_json
-from delivery.domain.record import Coordinates, Record
+from delivery.domain.record import Coordinates, Record, may_be_same_topic
 from delivery.domain.vocabulary import EventOutcome
 
 Key = tuple[int, datetime]  # order_id, event_time: what the inbox is unique by
@@ -26,10 +27,18 @@ class Delivery(NamedTuple):
 
 
 class Logged(NamedTuple):
-    """What the inbox holds under a key: the place of the record, and its payload as it was sent."""
+    """What the inbox holds under a key: the record's coordinates, in the topic of which id, and its
+    payload as it was sent.
+    """
 
     coordinates: Coordinates
+    topic_id: UUID
     payload: bytes
+
+    def is_of(self, record: Record) -> bool:
+        """Whether this is the row of that very record, which is redelivered then."""
+        is_there = self.coordinates == record.coordinates
+        return is_there and may_be_same_topic(self.topic_id, record.topic_id)
 
 
 @dataclass(slots=True)
@@ -118,7 +127,7 @@ def _recognise(
 ) -> None:
     record, event = arrival
     if arrived is not None:
-        logged = Logged(arrived[0].coordinates, arrived[1].payload)
+        logged = Logged(arrived[0].coordinates, arrived[0].topic_id, arrived[1].payload)
     differs = logged is None or not same_json(event.payload, logged.payload)
-    if logged is None or record.coordinates != logged.coordinates or differs:
+    if logged is None or differs or not logged.is_of(record):
         decision.duplicates.append(Duplicate(record, event, differs))

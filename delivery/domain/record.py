@@ -14,6 +14,11 @@ Header = tuple[str, bytes | None]
 UNKNOWN_TOPIC_ID = UUID(int=0)  # as Kafka itself writes that there is none
 
 
+def may_be_same_topic(one: UUID, other: UUID) -> bool:
+    """Whether two records' topics of one name may be the same: an unknown id may be any's."""
+    return one == other or UNKNOWN_TOPIC_ID in {one, other}
+
+
 class Record(NamedTuple):
     """One record at its coordinates. `time` is the record's own timestamp in UTC.
 

@@ -22,6 +22,7 @@ COLUMNS = (
     "error",
     "dead_letter_id",
     "resolution",
+    "record_topic_id",
 )
 
 COORDINATES = ("record_topic", "record_partition", "record_offset")

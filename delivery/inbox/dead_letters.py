@@ -1,18 +1,20 @@
 """Records that could not be processed, kept with their bytes until somebody resolves them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from delivery.domain import headers
 from delivery.domain.event import Rejection
-from delivery.domain.record import Coordinates, Record, offset_ranges
+from delivery.domain.record import Coordinates, Record, may_be_same_topic, offset_ranges
 from delivery.domain.vocabulary import Resolution
 from delivery.errors import RaceError
 from delivery.postgres.database import Connection
 
 _AT = """
-SELECT l.record_topic, l.record_partition, l.record_offset, l.resolution, l.reason, l.error
+SELECT l.record_topic, l.record_partition, l.record_offset, l.record_topic_id, l.dead_letter_id,
+       l.resolution, l.reason, l.error
 FROM unnest(%b::text[], %b::integer[], %b::bigint[], %b::bigint[]) AS span (topic, part, low, high)
 JOIN dead_letters l ON l.record_topic = span.topic AND l.record_partition = span.part
                    AND l.record_offset BETWEEN span.low AND span.high
@@ -20,28 +22,28 @@ JOIN dead_letters l ON l.record_topic = span.topic AND l.record_partition = span
 
 # A letter whose record is rejected again, for another reason by now, says the newer reason.
 _INSERT = """
-INSERT INTO dead_letters (record_topic, record_partition, record_offset, record_time, record_key,
-                          record_value, record_headers, reason, error, order_id, consumed_at)
+INSERT INTO dead_letters (record_topic, record_partition, record_offset, record_topic_id,
+                          record_time, record_key, record_value, record_headers, reason, error,
+                          order_id, consumed_at)
 SELECT letter.*, %s
-FROM unnest(%b::text[], %b::integer[], %b::bigint[], %b::timestamptz[], %b::bytea[], %b::bytea[],
-            %b::json[], %b::text[], %b::text[], %b::bigint[]) AS letter
-ON CONFLICT (record_topic, record_partition, record_offset)
+FROM unnest(%b::text[], %b::integer[], %b::bigint[], %b::uuid[], %b::timestamptz[], %b::bytea[],
+            %b::bytea[], %b::json[], %b::text[], %b::text[], %b::bigint[]) AS letter
+ON CONFLICT (record_topic, record_partition, record_offset, record_topic_id)
 DO UPDATE SET reason = excluded.reason, error = excluded.error
 WHERE dead_letters.resolved_at IS NULL
 """
 
 _RESOLVE = """
-UPDATE dead_letters AS l
-SET resolved_at = now(), resolution = %s
-FROM unnest(%b::text[], %b::integer[], %b::bigint[]) AS r (topic, part, place)
-WHERE l.record_topic = r.topic AND l.record_partition = r.part AND l.record_offset = r.place
-  AND l.resolved_at IS NULL
+UPDATE dead_letters SET resolved_at = now(), resolution = %s
+WHERE dead_letter_id = ANY(%b::bigint[]) AND resolved_at IS NULL
 """
 
 
 class Letter(NamedTuple):
     """What is known of a record that could not be processed."""
 
+    topic_id: UUID
+    dead_letter_id: int
     resolution: str | None  # None: it is open
     reason: str
     error: str
@@ -53,24 +55,37 @@ class Letter(NamedTuple):
 
 
 def at(connection: Connection, records: Sequence[Record]) -> dict[Coordinates, Letter]:
-    """The letters at the coordinates of `records`."""
-    rows = [(*partition, *span) for partition, span in offset_ranges(records).items()]
+    """The letters of `records`, by their coordinates. One of a topic that had the name before is
+    another record's; one without a topic's id is from a version that knew none.
+    """
+    rows = [(*partition, *offsets) for partition, offsets in offset_ranges(records).items()]
     columns = [list(column) for column in zip(*rows, strict=True)]
+    found = connection.execute(_AT, columns).fetchall()
+    topic_ids = {r.coordinates: r.topic_id for r in records} if found else {}
+    letters = [((topic, part, offset), Letter(*letter)) for topic, part, offset, *letter in found]
     return {
-        (topic, partition, offset): Letter(*told)
-        for topic, partition, offset, *told in connection.execute(_AT, columns)
+        coordinates: letter
+        for coordinates, letter in letters
+        if may_be_same_topic(letter.topic_id, topic_ids.get(coordinates, letter.topic_id))
     }
 
 
 def insert(
-    connection: Connection, rejected: Sequence[tuple[Record, Rejection]], consumed_at: datetime
+    connection: Connection,
+    rejected: Sequence[tuple[Record, Rejection]],
+    known: Mapping[Coordinates, Letter],
+    consumed_at: datetime,
 ) -> None:
-    """Keeps the records with their bytes, in the order given."""
+    """Keeps the records with their bytes, in the order given. A letter that is known is renewed."""
     if not rejected:
         return
     rows = [
         (
-            *record[:6],
+            *record.coordinates,
+            known[record.coordinates].topic_id if record.coordinates in known else record.topic_id,
+            record.time,
+            record.key,
+            record.value,
             headers.to_json(record.headers),
             rejection.reason,
             rejection.error,
@@ -82,10 +97,7 @@ def insert(
     connection.execute(_INSERT, (consumed_at, *columns))
 
 
-def resolve(connection: Connection, places: Sequence[Coordinates], resolution: Resolution) -> None:
-    """Marks the open letters at `places`. Raises RaceError if one was resolved in between."""
-    if not places:
-        return
-    columns = [list(column) for column in zip(*places, strict=True)]
-    if connection.execute(_RESOLVE, (resolution, *columns)).rowcount < len(places):
+def resolve(connection: Connection, ids: Sequence[int], resolution: Resolution) -> None:
+    """Marks open letters as resolved. Raises RaceError if one was resolved in between."""
+    if ids and connection.execute(_RESOLVE, (resolution, ids)).rowcount < len(ids):
         raise RaceError("a dead letter was resolved between read and update")

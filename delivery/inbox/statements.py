@@ -26,19 +26,20 @@ SELECT order_id, event_time, status FROM deliveries WHERE order_id = ANY(%b::big
 
 _READ_ENTRIES = """
 SELECT p.order_id, p.event_time, p.record_topic, p.record_partition, p.record_offset,
-       p.payload::text
+       p.record_topic_id, p.payload::text
 FROM unnest(%b::bigint[], %b::timestamptz[]) AS e (order_id, event_time)
 JOIN processed_events p ON p.order_id = e.order_id AND p.event_time = e.event_time
 """
 
 _COPY_ENTRIES = """
 COPY processed_events (order_id, event_time, outcome, payload, record_topic, record_partition,
-                       record_offset, record_time, consumed_at)
+                       record_offset, record_topic_id, record_time, consumed_at)
 FROM STDIN (FORMAT binary)
 """
 # The payload goes as bytea, that is unchanged: COPY sends its bytes, and json reads them as text.
-_ENTRY_TYPES = ("int8", "timestamptz", "text", "bytea", "text", "int4", "int8", "timestamptz",
-                "timestamptz")  # fmt: skip
+# So do the 16 bytes of the topic's id, which uuid reads as they are.
+_ENTRY_TYPES = ("int8", "timestamptz", "text", "bytea", "text", "int4", "int8", "bytea",
+                "timestamptz", "timestamptz")  # fmt: skip
 
 _COPY_DELIVERIES = """
 COPY deliveries (order_id, product_id, quantity, ordered_by, supply_company_id, consume_company_id,
@@ -61,15 +62,22 @@ FROM unnest(%b::bigint[], %b::bigint[], %b::integer[], %b::bigint[], %b::bigint[
 WHERE d.order_id = e.order_id AND d.event_time = e.read_event_time AND d.status = 'pending'
 """
 
-# A duplicate that is delivered again is in the table already, at the same coordinates.
+# A duplicate that is delivered again is in the table already, at the same coordinates; without a
+# topic's id where a version wrote it that knew none.
 _INSERT_DUPLICATES = """
-INSERT INTO duplicate_events (record_topic, record_partition, record_offset, record_time, order_id,
-                              event_time, payload_differs, payload, consumed_at)
-SELECT topic, part, place, time, order_id, event_time, payload IS NOT NULL, payload::json, %s
-FROM unnest(%b::text[], %b::integer[], %b::bigint[], %b::timestamptz[], %b::bigint[],
+INSERT INTO duplicate_events (record_topic, record_partition, record_offset, record_topic_id,
+                              record_time, order_id, event_time, payload_differs, payload,
+                              consumed_at)
+SELECT topic, part, place, topic_id, time, order_id, event_time, payload IS NOT NULL, payload::json,
+       %s
+FROM unnest(%b::text[], %b::integer[], %b::bigint[], %b::uuid[], %b::timestamptz[], %b::bigint[],
             %b::timestamptz[], %b::text[])
-     AS d (topic, part, place, time, order_id, event_time, payload)
-ON CONFLICT (record_topic, record_partition, record_offset) DO NOTHING
+     AS d (topic, part, place, topic_id, time, order_id, event_time, payload)
+WHERE NOT EXISTS (
+    SELECT FROM duplicate_events AS l
+    WHERE l.record_topic = d.topic AND l.record_partition = d.part AND l.record_offset = d.place
+      AND '00000000-0000-0000-0000-000000000000' IN (l.record_topic_id, d.topic_id))
+ON CONFLICT (record_topic, record_partition, record_offset, record_topic_id) DO NOTHING
 RETURNING payload_differs
 """
 
@@ -108,8 +116,8 @@ class Statements:
         entries = self.connection.execute(_READ_ENTRIES, _columns(keys), prepare=True)
         self.on_wait()
         return {
-            (order_id, event_time): Logged((topic, partition, offset), payload.encode())
-            for order_id, event_time, topic, partition, offset, payload in entries
+            (order_id, event_time): Logged((topic, part, offset), topic_id, payload.encode())
+            for order_id, event_time, topic, part, offset, topic_id, payload in entries
         }
 
     def read_clock(self) -> datetime:
@@ -134,8 +142,8 @@ class Statements:
 
     def _insert_entries(self, entries: Sequence[Entry], consumed_at: datetime) -> None:
         rows = [
-            (e.order_id, e.event_time, outcome, e.payload, r.topic, r.partition, r.offset, r.time,
-             consumed_at)
+            (e.order_id, e.event_time, outcome, e.payload, r.topic, r.partition, r.offset,
+             r.topic_id.bytes, r.time, consumed_at)
             for r, e, outcome in entries
         ]  # fmt: skip
         rows.sort()  # no two have the same key, so that nothing after it is compared
@@ -160,7 +168,7 @@ class Statements:
         if not duplicates:
             return []
         rows = sorted(
-            (r.topic, r.partition, r.offset, r.time, event.order_id, event.event_time,
+            (r.topic, r.partition, r.offset, r.topic_id, r.time, event.order_id, event.event_time,
              event.payload.decode() if differs else None)
             for r, event, differs in duplicates
         )  # fmt: skip

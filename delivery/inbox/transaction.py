@@ -130,10 +130,10 @@ class Inbox:
         consumed_at = statements.read_clock()
         decision = decide(state, events)
         conflicts = statements.write(decision, consumed_at)
-        dead_letters.insert(self.connection, rejected, consumed_at)
-        if letters:
-            replayed = [r.coordinates for r, _ in events if _is_open(letters.get(r.coordinates))]
-            dead_letters.resolve(self.connection, replayed, "replayed")
+        dead_letters.insert(self.connection, rejected, letters, consumed_at)
+        replayed = [letters[r.coordinates] for r, _ in events if r.coordinates in letters]
+        open_ids = [letter.dead_letter_id for letter in replayed if letter.resolution is None]
+        dead_letters.resolve(self.connection, open_ids, "replayed")
         return BatchResult(_outcomes(decision, conflicts, len(rejected), len(batch)), rejected)
 
     def _attempt_by_halves(self, batch: Sequence[Arrival]) -> BatchResult:
@@ -164,10 +164,6 @@ class Inbox:
                 return self._attempt([(record, why)])
         except RefusedError as error:
             raise DeadLetterRefusedError(_beyond_repair(record, error)) from error
-
-
-def _is_open(letter: Letter | None) -> bool:
-    return letter is not None and letter.resolution is None
 
 
 def _is_discarded(letter: Letter | None) -> bool:

@@ -22,7 +22,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.dialects.postgresql import JSON, UUID
 
 from delivery.domain.vocabulary import EVENT_OUTCOMES, REASONS, RESOLUTIONS, STATUSES
 
@@ -57,6 +57,14 @@ def _coordinates() -> list[Column[object]]:
     ]
 
 
+def _topic_id() -> Column[object]:
+    """Which topic of that name: one that is deleted and made anew has the same coordinates again.
+    All zeros where it is not known, as Kafka itself writes it.
+    """
+    unknown = text("'00000000-0000-0000-0000-000000000000'")
+    return Column("record_topic_id", UUID, nullable=False, server_default=unknown)
+
+
 # The inbox: one row for each event that was processed, for ever. Partitioned by month.
 processed_events = Table(
     "processed_events",
@@ -67,6 +75,7 @@ processed_events = Table(
     Column("payload", JSON, nullable=False),  # json, not jsonb: the bytes as sent
     *_coordinates(),
     Column("consumed_at", Time, nullable=False, server_default=func.now()),
+    _topic_id(),
     PrimaryKeyConstraint("order_id", "event_time"),
     CheckConstraint(_one_of("outcome", EVENT_OUTCOMES), name="outcome"),
     Index(None, "consumed_at"),
@@ -117,7 +126,8 @@ duplicate_events = Table(
     Column("payload_differs", Boolean, nullable=False),
     Column("payload", JSON),  # kept where it differs
     Column("consumed_at", Time, nullable=False, server_default=func.now()),
-    PrimaryKeyConstraint("record_topic", "record_partition", "record_offset"),
+    _topic_id(),
+    PrimaryKeyConstraint("record_topic", "record_partition", "record_offset", "record_topic_id"),
     CheckConstraint(
         "payload_differs = (payload IS NOT NULL)", name="payload_kept_where_it_differs"
     ),
@@ -142,8 +152,15 @@ dead_letters = Table(
     Column("resolved_at", Time),
     Column("resolution", Text),
     Column("resolution_note", Text),
+    _topic_id(),
     PrimaryKeyConstraint("dead_letter_id"),
-    UniqueConstraint("record_topic", "record_partition", "record_offset"),
+    UniqueConstraint(
+        "record_topic",
+        "record_partition",
+        "record_offset",
+        "record_topic_id",
+        name="uq_dead_letters_coordinates",
+    ),
     CheckConstraint(_one_of("reason", REASONS), name="reason"),
     CheckConstraint(_one_of("resolution", RESOLUTIONS), name="resolution"),
     CheckConstraint("(resolved_at IS NULL) = (resolution IS NULL)", name="resolved"),

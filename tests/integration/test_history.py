@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from delivery import history
+from delivery.domain.record import UNKNOWN_TOPIC_ID
 from delivery.domain.vocabulary import EVENT_OUTCOMES, OUTCOMES, Outcome
 from delivery.errors import NotMigratedError, UnavailableError
 from delivery.history import EventFilter, Position, sql
@@ -173,6 +174,7 @@ def test_a_row_has_the_columns_of_the_view_and_the_payload_as_it_was_sent(
         "error": None,
         "dead_letter_id": None,
         "resolution": None,
+        "record_topic_id": UNKNOWN_TOPIC_ID,
     }
 
 
@@ -288,7 +290,7 @@ def test_reading_sees_one_moment_and_changes_nothing(
         ),
         (
             EventFilter(coordinates=("orders", 0, 9)),
-            ["_record_topic_", "pk_duplicate_events", "uq_dead_letters_record_topic"],
+            ["_record_topic_", "pk_duplicate_events", "uq_dead_letters_coordinates"],
         ),
     ],
 )

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from delivery.domain.decide import Decision, Delivery, Key, Logged, State
 from delivery.domain.event import OrderCreated
-from delivery.domain.record import Coordinates
+from delivery.domain.record import UNKNOWN_TOPIC_ID, Coordinates
 
 
 class Row(NamedTuple):
-    """A delivery: the event that last shaped it, and its status."""
+    """A delivery: the event that last orders it, and its status."""
 
     event: OrderCreated
     status: str
@@ -18,34 +18,40 @@ class Row(NamedTuple):
 class Entry(NamedTuple):
     """A row of the inbox."""
 
-    place: Coordinates
+    coordinates: Coordinates
     event: OrderCreated
     outcome: str
+
+    def as_logged(self) -> Logged:
+        return Logged(self.coordinates, UNKNOWN_TOPIC_ID, self.event.payload)
 
 
 @dataclass
 class Tables:
-    """The log in the order of its rows, the deliveries, and the duplicates by their place."""
+    """The log in the order of its rows, the deliveries, and the duplicates by their coordinates."""
 
     log: dict[Key, Entry] = field(default_factory=dict)
     deliveries: dict[int, Row] = field(default_factory=dict)
     duplicates: dict[Coordinates, tuple[Key, bool]] = field(default_factory=dict)
 
     def read(self, events: list[OrderCreated]) -> State:
-        """What `rows.read` returns: only orders that have a delivery, and only the keys asked."""
+        """What `Statements.read` returns: orders that have a delivery, and the keys asked for."""
         asked = [event for event in events if event.order_id in self.deliveries]
         keys = [key(event) for event in asked if key(event) in self.log]
-        shaped = {event.order_id: self.deliveries[event.order_id] for event in asked}
+        orders = {event.order_id: self.deliveries[event.order_id] for event in asked}
         return State(
             {
                 order_id: Delivery(row.event.event_time, row.status)
-                for order_id, row in shaped.items()
+                for order_id, row in orders.items()
             },
-            {k: Logged(self.log[k].place, self.log[k].event.payload) for k in keys},
+            {
+                k: Logged(self.log[k].coordinates, UNKNOWN_TOPIC_ID, self.log[k].event.payload)
+                for k in keys
+            },
         )
 
     def write(self, decision: Decision) -> None:
-        """What `rows.write` does. An assertion fails where a constraint would."""
+        """What `Statements.write` does. An assertion fails where a constraint would."""
         for record, event, outcome in decision.entries:
             assert key(event) not in self.log, "the key of processed_events"
             self.log[key(event)] = Entry(record.coordinates, event, outcome)

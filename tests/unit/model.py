@@ -13,7 +13,7 @@ def receive(tables: Tables, record: Record, event: OrderCreated) -> str:
     logged = tables.log.get(key(event))
     if logged is not None:
         differs = json.loads(event.payload) != json.loads(logged.event.payload)
-        if logged.place == record.coordinates and not differs:
+        if logged.coordinates == record.coordinates and not differs:
             return "redelivery"
         tables.duplicates.setdefault(record.coordinates, (key(event), differs))
         return "conflict" if differs else "duplicate"

@@ -6,6 +6,7 @@ payload x. A list is a batch, a bare word a status that a dispatcher sets in bet
 
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import model
 import pytest
@@ -15,7 +16,7 @@ from memory import Tables
 
 from delivery.domain.decide import Change, Decision, Delivery, Duplicate, Logged, State, decide
 from delivery.domain.event import OrderCreated
-from delivery.domain.record import Record
+from delivery.domain.record import UNKNOWN_TOPIC_ID, Record
 
 Arrival = tuple[Record, OrderCreated]
 
@@ -194,7 +195,8 @@ def test_an_order_goes_its_way(steps: list[list[str] | str], expected: str, shap
 
 
 BEFORE = State(
-    {1: Delivery(minute(1), "pending")}, {(1, minute(1)): Logged(("orders", 0, 0), PAYLOADS["x"])}
+    {1: Delivery(minute(1), "pending")},
+    {(1, minute(1)): Logged(("orders", 0, 0), UNKNOWN_TOPIC_ID, PAYLOADS["x"])},
 )
 
 
@@ -226,6 +228,29 @@ def test_only_a_record_at_the_same_place_is_a_redelivery() -> None:
     elsewhere = [record(0, 1), record(1, 0), record(0, 0)._replace(topic="other")]
     decision = decide(BEFORE, [(place, event(1)) for place in elsewhere])
     assert decision.duplicates == [Duplicate(place, event(1), False) for place in elsewhere]
+
+
+OURS, OTHER = UUID(int=1), UUID(int=2)
+
+
+@pytest.mark.parametrize(
+    ("logged", "arrived", "is_redelivered"),
+    [
+        (OURS, OURS, True),
+        # Rows of a version that knew no ids, and brokers that tell none.
+        (UNKNOWN_TOPIC_ID, OURS, True),
+        (OURS, UNKNOWN_TOPIC_ID, True),
+        # The topic was deleted and made anew under its name.
+        (OTHER, OURS, False),
+    ],
+)
+def test_the_same_coordinates_in_another_topic_of_that_name_are_no_redelivery(
+    logged: UUID, arrived: UUID, is_redelivered: bool
+) -> None:
+    inbox = {(1, minute(1)): Logged(("orders", 0, 0), logged, PAYLOADS["x"])}
+    again = record(0, 0)._replace(topic_id=arrived)
+    decision = decide(State(BEFORE.deliveries, inbox), [(again, event(1))])
+    assert decision.duplicates == ([] if is_redelivered else [Duplicate(again, event(1), False)])
 
 
 def test_orders_do_not_touch_each_other() -> None:

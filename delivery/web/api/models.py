@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -123,6 +124,10 @@ class Event(BaseModel):
     error: str | None
     dead_letter_id: int | None
     resolution: str | None
+    record_topic_id: UUID = Field(
+        description="Kafka's id of the topic: one that is deleted and made anew under its name has "
+        "the same coordinates again. All zeros where it is not known."
+    )
 
 
 class Events(BaseModel):
