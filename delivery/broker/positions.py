@@ -24,6 +24,16 @@ log = structlog.get_logger()
 REQUEST_TIMEOUT_MS = 3000
 
 
+def committed(
+    consumer: KafkaConsumer, partition: TopicPartition, timeout_ms: int = REQUEST_TIMEOUT_MS
+) -> Committed | None:
+    """What the group has committed, of whichever topic of that name. Raises KafkaError."""
+    found = consumer.committed(partition, metadata=True, timeout_ms=timeout_ms)
+    if found is None:
+        return None
+    return Committed(found.offset, topic_id_in(found.metadata), found.leader_epoch)
+
+
 @dataclass
 class Positions:
     """The positions of one member. They belong to the topic of one id, and not to its name."""
@@ -50,7 +60,7 @@ class Positions:
         self.due.clear()
         try:
             partitions = self._consumer.assignment()
-            self._go_to({p: self.committed(p) for p in partitions})
+            self._go_to({p: committed(self._consumer, p) for p in partitions})
         except KafkaError as error:
             self.due.set()
             log.warning("kafka does not tell where to begin, asking again", error=str(error))
@@ -76,16 +86,9 @@ class Positions:
             )
         self.go_on_within(diverging)
 
-    def committed(self, partition: TopicPartition) -> Committed | None:
-        """What the group has committed, of whichever topic of that name. Raises KafkaError."""
-        found = self._consumer.committed(partition, metadata=True, timeout_ms=REQUEST_TIMEOUT_MS)
-        if found is None:
-            return None
-        return Committed(found.offset, topic_id_in(found.metadata), found.leader_epoch)
-
     def committed_offset(self, partition: TopicPartition) -> int:
         """The group's committed offset in this very topic, or 0. Raises KafkaError."""
-        found = self.committed(partition)
+        found = committed(self._consumer, partition)
         if found is None or not may_be_same_topic(found.topic_id, self.topic_id):
             return 0
         return found.offset

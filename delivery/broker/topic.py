@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
+from uuid import UUID
 
 from kafka import KafkaConsumer, TopicPartition
 
-from delivery.broker import options
+from delivery.broker import internals, options
 from delivery.broker.connections import ClientFactory, Connections
+from delivery.broker.positions import committed
 from delivery.broker.refusals import Rights
+from delivery.domain.record import may_be_same_topic
 from delivery.errors import UnavailableError
 from delivery.settings import KafkaSettings
 
@@ -46,11 +49,18 @@ class Topic:
         """
         with options.errors_translated(self.settings, RIGHTS):
             partitions = self.partitions()
-            offsets = {
-                p: self.consumer.committed(p, timeout_ms=REQUEST_TIMEOUT_MS) for p in partitions
-            }
+            found = {p: committed(self.consumer, p, REQUEST_TIMEOUT_MS) for p in partitions}
             ends = self.consumer.end_offsets(partitions, timeout_ms=REQUEST_TIMEOUT_MS)
-        return {tuple(p): min(o, ends[p]) for p, o in offsets.items() if o is not None}
+        return {
+            tuple(p): min(at.offset, ends[p])
+            for p, at in found.items()
+            if at is not None and may_be_same_topic(at.topic_id, self.topic_id)
+        }
+
+    @property
+    def topic_id(self) -> UUID:
+        """The id that the topic of that name has now, as of the last metadata."""
+        return internals.topic_state(self.consumer, self.settings.kafka_topic).topic_id
 
     def partitions(self) -> list[TopicPartition]:
         """The topic's partitions. Raises kafka-python's errors."""

@@ -16,6 +16,7 @@ from delivery import verify as check
 from delivery.broker import topic
 from delivery.cli import output
 from delivery.domain.event import Contract
+from delivery.domain.record import UNKNOWN_TOPIC_ID
 from delivery.errors import UnavailableError
 from delivery.history import parse
 from delivery.postgres import database
@@ -67,7 +68,7 @@ def verify(
     A `status` that another service moved is no finding. Give the
     DELIVERY_EVENT_TIMEZONE that the workers have: times without an offset are
     read in it. A topic that was deleted and made anew under its name has the old
-    coordinates again: then coordinates_twice is to be expected.
+    coordinates again, and another id: each is checked by itself.
 
     With DELIVERY_KAFKA_BOOTSTRAP_SERVERS set, offsets that no log names are
     looked up in the topic. What retention has deleted there can't be checked,
@@ -106,7 +107,10 @@ def verify(
         committed = there.committed() if there else {}  # before the database's moment
         records = there.records if there else _no_records
         with database.snapshot(url, "delivery verify") as connection:
-            found = check.findings(connection, contract, committed, records, progress, since)
+            topic_id = there.topic_id if there else UNKNOWN_TOPIC_ID
+            found = check.findings(
+                connection, contract, committed, records, progress, since, topic_id
+            )
             count = _written(_shown(found, progress), form)
         _tell(progress, count)
         if there:

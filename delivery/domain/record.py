@@ -8,6 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 Partition = tuple[str, int]  # topic, partition
+PartitionLog = tuple[str, int, UUID]  # a partition, in the topic of which id
 Coordinates = tuple[str, int, int]  # topic, partition, offset
 Header = tuple[str, bytes | None]
 

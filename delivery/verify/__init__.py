@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from delivery.domain.event import Contract
-from delivery.domain.record import Partition
+from delivery.domain.record import UNKNOWN_TOPIC_ID, Partition
 from delivery.postgres.database import Connection
 from delivery.postgres.sqlstate import translated_errors
 from delivery.verify import coordinates, fold, log, occupied, payload, streams
@@ -42,14 +43,16 @@ def findings(
     records: Records,
     progress: Progress,
     since: datetime | None = None,
+    topic_id: UUID = UNKNOWN_TOPIC_ID,
 ) -> Iterator[Finding]:
     """Every contradiction, one after the other; none means that the guarantee was kept.
 
     Runs in the caller's transaction, which has to see one moment: see `database.snapshot`. The
     `committed` offsets must have been read before it began: then a worker that runs meanwhile
     makes no finding. Where a gap lies below them, `records` is asked. Memory is bounded.
-    With `since`, only what arrived since then is checked: `delivery verify --help` says what that
-    proves. Raises UnavailableError.
+    `topic_id` is the id of the topic that they are committed in: rows of another one that had the
+    name before are no rows of these partitions. With `since`, only what arrived since then is
+    checked: `delivery verify --help` says what that proves. Raises UnavailableError.
     """
     with translated_errors():
         streams.prepare(connection)
@@ -63,7 +66,7 @@ def findings(
             if (finding := payload.duplicate(contract, row)) is not None:
                 yield finding
         progress.doing = "comparing the coordinates of all records"
-        yield from _of_coordinates(connection, committed, records, progress, since)
+        yield from _of_coordinates(connection, committed, records, progress, since, topic_id)
 
 
 def _of_coordinates(
@@ -72,13 +75,16 @@ def _of_coordinates(
     records: Records,
     progress: Progress,
     since: datetime | None,
+    topic_id: UUID,
 ) -> Iterator[Finding]:
     if since is None:
-        starts, rows = {}, occupied.everywhere(connection)
+        starts, rows = {}, occupied.everywhere(connection, topic_id)
     else:
         starts = occupied.starts(connection, committed, since)
-        rows = occupied.behind(connection, starts)
-    for found in coordinates.account(rows, committed, starts):
+        rows = occupied.behind(connection, starts, topic_id)
+    ends = {(*partition, topic_id): end for partition, end in committed.items()}
+    begins = {(*partition, topic_id): start for partition, start in starts.items()}
+    for found in coordinates.account(rows, ends, begins):
         if isinstance(found, Finding):
             yield found
             continue

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
+from uuid import UUID
 
-from delivery.domain.record import Partition
+from delivery.domain.record import PartitionLog
 from delivery.verify.finding import Finding
 
 
@@ -13,10 +14,12 @@ class Occupied(NamedTuple):
     `rows` is how often they do, replayed dead letters left out; `first_log` and `last_log` are the
     logs, `first_order` and `last_order` the orders of these rows, or None. `previous` is the
     offset named before it in its partition, and `is_last` says that none is named behind it.
+    A topic that is deleted and made anew has other partitions, told by its id.
     """
 
     topic: str
     partition: int
+    topic_id: UUID
     offset: int
     rows: int
     first_log: str | None
@@ -38,8 +41,8 @@ class Gap(NamedTuple):
 
 def account(
     occupied: Iterable[Occupied],
-    committed: Mapping[Partition, int],
-    starts: Mapping[Partition, int],
+    committed: Mapping[PartitionLog, int],
+    starts: Mapping[PartitionLog, int],
 ) -> Iterator[Finding | Gap]:
     """Coordinates that are named twice or nowhere, and the gaps below the committed offsets.
 
@@ -50,13 +53,13 @@ def account(
     unseen = dict(committed)
     for row in occupied:
         yield from _named_wrongly(row)
-        partition = row.topic, row.partition
+        partition = row.topic, row.partition, row.topic_id
         if partition in committed:
             unseen.pop(partition, None)
             yield from _gaps(row, committed[partition], starts.get(partition, 0))
-    for (topic, number), end in unseen.items():
-        if (start := starts.get((topic, number), 0)) < end:
-            yield Gap(topic, number, start, end)
+    for partition, end in unseen.items():
+        if (start := starts.get(partition, 0)) < end:
+            yield Gap(*partition[:2], start, end)
 
 
 def unaccounted(topic: str, partition: int, offset: int) -> Finding:

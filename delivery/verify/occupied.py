@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from uuid import UUID
 
 from psycopg.sql import SQL
 
-from delivery.domain.record import Partition
+from delivery.domain.record import UNKNOWN_TOPIC_ID, Partition, PartitionLog
 from delivery.postgres.database import Connection
 from delivery.verify.coordinates import Occupied
 from delivery.verify.streams import streamed
@@ -20,58 +21,74 @@ OVERLAP = 10_000
 # letter does not count: its record must be in another log.
 _PARTITIONS = """
 WITH named AS (
-    SELECT record_topic COLLATE "C" AS topic, record_partition AS part, record_offset AS place,
-           true AS counts
+    SELECT record_topic COLLATE "C" AS topic, record_partition AS part, record_topic_id AS topic_id,
+           record_offset AS place, true AS counts
     FROM processed_events
     UNION ALL
-    SELECT record_topic, record_partition, record_offset, true FROM duplicate_events
+    SELECT record_topic, record_partition, record_topic_id, record_offset, true
+    FROM duplicate_events
     UNION ALL
-    SELECT record_topic, record_partition, record_offset, resolution IS DISTINCT FROM 'replayed'
+    SELECT record_topic, record_partition, record_topic_id, record_offset,
+           resolution IS DISTINCT FROM 'replayed'
     FROM dead_letters
 ), blocks AS (
-    SELECT topic, part, min(place) AS first, max(place) AS last,
+    SELECT topic, part, topic_id, min(place) AS first, max(place) AS last,
            count(*) FILTER (WHERE counts) AS rows,
            bit_or(1::bigint << (place & 63)::integer) FILTER (WHERE counts) AS bits
-    FROM named GROUP BY topic, part, place >> 6
+    FROM named GROUP BY topic, part, topic_id, place >> 6
+), partitions AS (
+    SELECT topic, part, topic_id, min(first) AS first, max(last) AS last,
+           sum(rows) = max(last) - min(first) + 1
+           AND bool_and(bit_count(bits::bit(64)) = rows) AS is_whole
+    FROM blocks GROUP BY topic, part, topic_id
 )
-SELECT topic, part, min(first), max(last),
-       sum(rows) = max(last) - min(first) + 1
-       AND bool_and(bit_count(bits::bit(64)) = rows) AS is_whole
-FROM blocks GROUP BY topic, part ORDER BY topic, part
+SELECT topic, part, topic_id, first, last,
+       is_whole AND count(*) OVER (PARTITION BY topic, part) = 1 AS is_whole
+FROM partitions ORDER BY topic, part
 """
 
-# A replayed dead letter is no row of its own, but its coordinates must be another log's.
+# A replayed dead letter is no row of its own, but its coordinates must be another log's. A row that
+# does not know its topic's id counts as one of today's topic, unless that has a row there too.
 _OCCUPIED = SQL("""
 WITH wanted AS (
     SELECT * FROM unnest(%(topics)s::text[], %(partitions)s::integer[], %(starts)s::bigint[])
         AS w (topic, part, start)
 ), named AS (
-    SELECT record_topic, record_partition, record_offset, order_id, 'processed_events' AS log
+    SELECT record_topic, record_partition, record_topic_id, record_offset, order_id,
+           'processed_events' AS log
     FROM wanted JOIN processed_events
       ON record_topic = topic AND record_partition = part AND record_offset >= start
     UNION ALL
-    SELECT record_topic, record_partition, record_offset, order_id, 'duplicate_events'
+    SELECT record_topic, record_partition, record_topic_id, record_offset, order_id,
+           'duplicate_events'
     FROM wanted JOIN duplicate_events
       ON record_topic = topic AND record_partition = part AND record_offset >= start
     UNION ALL
-    SELECT record_topic, record_partition, record_offset, order_id,
+    SELECT record_topic, record_partition, record_topic_id, record_offset, order_id,
            CASE WHEN resolution = 'replayed' THEN NULL ELSE 'dead_letters' END
     FROM wanted JOIN dead_letters
       ON record_topic = topic AND record_partition = part AND record_offset >= start
+), told AS (
+    SELECT record_topic COLLATE "C" AS topic, record_partition, record_offset, order_id, log,
+           CASE WHEN record_topic_id <> %(unknown)s
+                     OR bool_or(record_topic_id = %(today)s) OVER there
+                THEN record_topic_id ELSE %(today)s END AS topic_id
+    FROM named
+    WINDOW there AS (PARTITION BY record_topic COLLATE "C", record_partition, record_offset)
 ), coordinates AS (
-    SELECT record_topic COLLATE "C" AS topic, record_partition, record_offset, count(log) AS rows,
+    SELECT topic, record_partition, topic_id, record_offset, count(log) AS rows,
            min(log) AS first_log, max(log) AS last_log,
            min(order_id) AS first_order, max(order_id) AS last_order
-    FROM named GROUP BY 1, 2, 3
+    FROM told GROUP BY 1, 2, 3, 4
 ), neighbours AS (
     SELECT *, lag(record_offset) OVER upwards AS previous,
            lead(record_offset) OVER upwards IS NULL AS is_last
     FROM coordinates
-    WINDOW upwards AS (PARTITION BY topic, record_partition ORDER BY record_offset)
+    WINDOW upwards AS (PARTITION BY topic, record_partition, topic_id ORDER BY record_offset)
 )
 SELECT * FROM neighbours
 WHERE rows <> 1 OR previous IS DISTINCT FROM record_offset - 1 OR is_last
-ORDER BY topic, record_partition, record_offset
+ORDER BY topic, record_partition, topic_id, record_offset
 """)
 
 _FIRST_SINCE = """
@@ -90,25 +107,32 @@ GROUP BY record_topic, record_partition
 """
 
 
-def everywhere(connection: Connection) -> Iterator[Occupied]:
+def everywhere(connection: Connection, today: UUID) -> Iterator[Occupied]:
     """What `coordinates.account` has to see of all partitions that the logs name.
 
-    A partition that is in the logs offset by offset shows its first and its last one. The others
-    take three times as long: each of their coordinates is sorted.
+    `today` is the id that the topic has now. A partition that is in the logs offset by offset shows
+    its first and its last one. The others take three times as long: each of their coordinates is
+    sorted.
     """
     others = {}
-    for topic, partition, first, last, is_whole in connection.execute(_PARTITIONS).fetchall():
+    found = connection.execute(_PARTITIONS).fetchall()
+    for topic, partition, topic_id, first, last, is_whole in found:
         if is_whole:
-            yield from _ends(topic, partition, first, last)
+            known = today if topic_id == UNKNOWN_TOPIC_ID else topic_id
+            yield from _ends((topic, partition, known), first, last)
         else:
             others[topic, partition] = 0
     if others:
-        yield from behind(connection, others)
+        yield from behind(connection, others, today)
 
 
-def behind(connection: Connection, starts: Mapping[Partition, int]) -> Iterator[Occupied]:
+def behind(
+    connection: Connection, starts: Mapping[Partition, int], today: UUID
+) -> Iterator[Occupied]:
     """What `coordinates.account` has to see of these partitions, from an offset on."""
     columns = {
+        "today": today,
+        "unknown": UNKNOWN_TOPIC_ID,
         "topics": [topic for topic, _ in starts],
         "partitions": [partition for _, partition in starts],
         "starts": list(starts.values()),
@@ -126,8 +150,8 @@ def starts(
     return {partition: max(0, offset - OVERLAP) for partition, offset in first.items()}
 
 
-def _ends(topic: str, partition: int, first: int, last: int) -> Iterator[Occupied]:
-    one = Occupied(topic, partition, first, 1, None, None, None, None, None, first == last)
+def _ends(partition: PartitionLog, first: int, last: int) -> Iterator[Occupied]:
+    one = Occupied(*partition, first, 1, None, None, None, None, None, first == last)
     yield one
     if first < last:
         yield one._replace(offset=last, previous=last - 1, is_last=True)

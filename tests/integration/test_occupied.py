@@ -2,10 +2,11 @@
 
 import random
 from collections.abc import Iterable
+from uuid import UUID
 
 import pytest
 
-from delivery.domain.record import Partition
+from delivery.domain.record import UNKNOWN_TOPIC_ID, Partition
 from delivery.postgres.database import Connection
 from delivery.verify import coordinates, occupied
 from delivery.verify.coordinates import Gap
@@ -13,8 +14,8 @@ from delivery.verify.finding import Finding
 
 EVENT = """
 INSERT INTO processed_events (order_id, event_time, outcome, payload, record_topic,
-                              record_partition, record_offset)
-VALUES (%s, now(), 'created', '{}', %s, %s, %s)
+                              record_partition, record_offset, record_topic_id)
+VALUES (%s, now(), 'created', '{}', %s, %s, %s, %s)
 """
 DUPLICATE = """
 INSERT INTO duplicate_events (record_topic, record_partition, record_offset, order_id, event_time,
@@ -27,6 +28,8 @@ INSERT INTO dead_letters (record_topic, record_partition, record_offset, record_
 VALUES (%s, %s, %s, '[]', 'not_json', '', %s, CASE WHEN %s THEN now() END)
 """
 
+TODAY, BEFORE = UUID(int=2), UUID(int=1)
+
 PARTITIONS: list[Partition] = [("a", 0), ("a", 1), ("b", 0)]
 
 
@@ -37,9 +40,9 @@ class Log:
         self.connection = connection
         self.events = 0
 
-    def event(self, partition: Partition, offset: int) -> None:
+    def event(self, partition: Partition, offset: int, topic_id: UUID = UNKNOWN_TOPIC_ID) -> None:
         self.events += 1
-        self.connection.execute(EVENT, (self.events, *partition, offset))
+        self.connection.execute(EVENT, (self.events, *partition, offset, topic_id))
 
     def duplicate(self, partition: Partition, offset: int) -> None:
         self.connection.execute(DUPLICATE, (*partition, offset))
@@ -56,9 +59,10 @@ def log(connection: Connection) -> Log:
 
 def quick(log: Log, committed: int = 200) -> list[Finding | Gap]:
     """What is found, after it was asserted that a look at each of the coordinates finds it too."""
-    offsets = dict.fromkeys(PARTITIONS, committed)
-    found = _sorted(coordinates.account(occupied.everywhere(log.connection), offsets, {}))
-    each = occupied.behind(log.connection, dict.fromkeys(PARTITIONS, 0))
+    offsets = {(*partition, TODAY): committed for partition in PARTITIONS}
+    everywhere = occupied.everywhere(log.connection, TODAY)
+    found = _sorted(coordinates.account(everywhere, offsets, {}))
+    each = occupied.behind(log.connection, dict.fromkeys(PARTITIONS, 0), TODAY)
     assert found == _sorted(coordinates.account(each, offsets, {}))
     return found
 
@@ -141,3 +145,45 @@ def test_both_looks_find_the_same_in_any_logs(log: Log, seed: int) -> None:
         for offset in rng.choices(range(150), k=rng.randint(0, 2)):
             log.letter(partition, offset, replayed=rng.random() < 0.7)
     quick(log, rng.choice([0, 64, 150]))
+
+
+# A topic that was deleted and made anew: see `delivery.broker.start`
+
+
+def test_two_topics_of_one_name_are_each_accounted_for(log: Log) -> None:
+    for offset in range(50):
+        log.event(("a", 0), offset, BEFORE)
+    for offset in range(30):
+        log.event(("a", 0), offset, TODAY)
+    found = coordinates.account(
+        occupied.everywhere(log.connection, TODAY), {("a", 0, TODAY): 40}, {}
+    )
+    assert list(found) == [Gap("a", 0, 30, 40)]
+
+
+def test_the_old_topics_rows_hide_no_lost_record_of_the_new_one(log: Log) -> None:
+    for offset in range(50):
+        log.event(("a", 0), offset, BEFORE)
+    found = coordinates.account(
+        occupied.everywhere(log.connection, TODAY), {("a", 0, TODAY): 40}, {}
+    )
+    assert list(found) == [Gap("a", 0, 0, 40)]
+
+
+def test_a_record_that_is_twice_in_one_of_them_is_found(log: Log) -> None:
+    for topic_id in (BEFORE, TODAY, BEFORE):
+        log.event(("a", 0), 0, topic_id)
+    (found,) = coordinates.account(
+        occupied.everywhere(log.connection, TODAY), {("a", 0, TODAY): 1}, {}
+    )
+    assert isinstance(found, Finding)
+    assert found.kind == "coordinates_twice"
+
+
+def test_rows_of_a_version_that_knew_no_ids_go_on_with_those_of_one_that_does(log: Log) -> None:
+    for offset in range(50):
+        log.event(("a", 0), offset, UNKNOWN_TOPIC_ID if offset < 20 else TODAY)
+    found = coordinates.account(
+        occupied.everywhere(log.connection, TODAY), {("a", 0, TODAY): 50}, {}
+    )
+    assert list(found) == []

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -213,6 +214,9 @@ def test_a_duplicate_has_an_event_and_its_key(
 # coordinates
 
 
+TODAY = UUID(int=1)  # the topic's id
+
+
 def named(
     offset: int,
     previous: int | None,
@@ -222,11 +226,11 @@ def named(
     orders: tuple[int | None, int | None] = (1, 1),
 ) -> Occupied:
     log = "processed_events"
-    return Occupied("orders", partition, offset, rows, log, log, *orders, previous, is_last)
+    return Occupied("orders", partition, TODAY, offset, rows, log, log, *orders, previous, is_last)
 
 
 def account(occupied: list[Occupied], *committed: int) -> list[Finding | Gap]:
-    offsets = {("orders", partition): offset for partition, offset in enumerate(committed)}
+    offsets = {("orders", partition, TODAY): offset for partition, offset in enumerate(committed)}
     return list(coordinates.account(occupied, offsets, {}))
 
 
@@ -279,8 +283,8 @@ def test_a_replayed_letter_of_which_no_log_knows_is_one_finding_and_no_gap() -> 
 
 
 def test_with_a_start_only_the_gaps_from_there_on_are_told() -> None:
-    starts = {("orders", 0): 5, ("orders", 1): 5}
-    committed = {("orders", 0): 9, ("orders", 1): 8, ("orders", 2): 1}
+    starts = {("orders", 0, TODAY): 5, ("orders", 1, TODAY): 5}
+    committed = {("orders", 0, TODAY): 9, ("orders", 1, TODAY): 8, ("orders", 2, TODAY): 1}
     occupied = [named(7, None, is_last=True)]
     assert list(coordinates.account(occupied, committed, starts)) == [
         Gap("orders", 0, 5, 7),
