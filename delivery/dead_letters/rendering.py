@@ -21,6 +21,7 @@ def members(letter: DeadLetter, *, marks_controls: bool = False) -> dict[str, An
         "record_topic": record.topic,
         "record_partition": record.partition,
         "record_offset": record.offset,
+        "record_topic_id": record.topic_id,
         "record_time": record.time,
         "record_key": text(record.key),
         "record_value": text(record.value, is_cut=letter.is_cut),
