@@ -26,12 +26,12 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
-from delivery.broker import internals, options
+from delivery.broker import internals, options, reader
 from delivery.broker.connections import ClientFactory, Connections
 from delivery.broker.positions import REQUEST_TIMEOUT_MS, Positions
 from delivery.broker.refusals import Failure, explained
 from delivery.broker.start import RECREATED, metadata_of
-from delivery.domain.record import Partition, Record, offset_ranges, record_time
+from delivery.domain.record import Partition, Record, offset_ranges
 from delivery.errors import FencedError, SettingsError, UnavailableError
 from delivery.settings import KafkaSettings
 
@@ -67,6 +67,7 @@ def connected(settings: KafkaSettings, batch_size: int) -> Iterator["GroupConsum
         internals.require_parts(consumer)
         internals.never_create_topics(consumer)
         positions = Positions(consumer)
+        reader.install(consumer, lambda: positions.topic_id)
         yield GroupConsumer(consumer, factory.connections, positions, settings, batch_size)
     finally:
         consumer.close(timeout_ms=CLOSE_TIMEOUT_MS)
@@ -249,17 +250,12 @@ class GroupConsumer:
             polled = {}  # read at positions of before
             self._positions.begin()
         self._polled_at = time.monotonic()
-        return [
-            Record(r.topic, r.partition, r.offset, record_time(r.timestamp), r.key, r.value,
-                   r.headers, self._positions.topic_id, r.leader_epoch)
-            for partition in sorted(polled)
-            for r in polled[partition]
-        ]  # fmt: skip
+        return [record for partition in sorted(polled) for record in polled[partition]]
 
-    def _poll(self, timeout_s: float) -> Mapping[TopicPartition, Sequence[Any]]:
+    def _poll(self, timeout_s: float) -> Mapping[TopicPartition, Sequence[Record]]:
         internals.finish_joining(self._consumer)
         try:
-            polled: Mapping[TopicPartition, Sequence[Any]]
+            polled: Mapping[TopicPartition, Sequence[Record]]
             polled = self._consumer.poll(round(timeout_s * 1000))
         except FencedInstanceIdError as error:
             raise FencedError("another consumer uses this one's group instance id") from error

@@ -1,4 +1,4 @@
-"""The private parts of kafka-python 3.0 that we lean on. No other module touches one.
+"""The private parts of kafka-python 3.0 that we lean on; those of a fetch are in `reader`.
 
 For each: what it is for; which public way was tried; what breaks without it.
 
@@ -26,7 +26,7 @@ For each: what it is for; which public way was tried; what breaks without it.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from operator import attrgetter
@@ -54,9 +54,14 @@ _PARTS = (
 
 def require_parts(consumer: KafkaConsumer) -> None:
     """Raises SettingsError where a part is missing: a renamed one would be set in silence."""
-    for part in _PARTS:
+    require(consumer, _PARTS)
+
+
+def require(owner: object, parts: Iterable[str]) -> None:
+    """Raises SettingsError where `owner`, of kafka-python, lacks one of the parts."""
+    for part in parts:
         try:
-            attrgetter(part)(consumer)
+            attrgetter(part)(owner)
         except AttributeError:
             raise SettingsError(
                 f"kafka-python {version('kafka-python')} has no {part}, which this version relies "

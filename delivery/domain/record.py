@@ -54,12 +54,12 @@ class Record(NamedTuple):
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
-def record_time(milliseconds: int) -> datetime | None:
+def record_time(milliseconds: int | None) -> datetime | None:
     """A record's timestamp, given in milliseconds since 1970; None if it has none or an absurd one.
 
     Exact until the year 2242. The calendar of Python ends in 9999, Kafka's 64 bits do not.
     """
-    if milliseconds < 0:
+    if milliseconds is None or milliseconds < 0:
         return None
     try:
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
