@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import structlog
 
 from delivery.domain.record import Record, offset_ranges
+from delivery.invisible import escaped
 
 
 def configure(level: str) -> None:
@@ -20,6 +21,7 @@ def configure(level: str) -> None:
     ]
     render: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if sys.stderr.isatty():
+        shared.append(_escape_invisible)
         render = structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[*shared, render],
@@ -32,6 +34,13 @@ def configure(level: str) -> None:
     # What kafka-python says of its connections we say ourselves, in one line, where it matters. At
     # its own debug level it logs whole requests and responses: passwords and records.
     logging.getLogger("kafka").setLevel(logging.INFO if level == "DEBUG" else logging.CRITICAL)
+
+
+def _escape_invisible(
+    _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """A text from elsewhere, such as a trigger's message, gives no orders to the terminal."""
+    return {k: escaped(v) if isinstance(v, str) else v for k, v in event.items()}
 
 
 def _take_over_libraries(

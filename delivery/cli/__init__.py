@@ -1,5 +1,6 @@
 """The command line. It wires settings, servers and functions together, and decides nothing."""
 
+import io
 import logging
 import os
 import sys
@@ -8,6 +9,7 @@ import typer
 
 from delivery import errors
 from delivery.cli.commands import command_line
+from delivery.invisible import escaped
 
 DONE, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
 INTERRUPTED = 130  # as a shell reports SIGINT
@@ -33,6 +35,7 @@ def main() -> None:
 
 def run() -> int:
     """Runs the command of `sys.argv` and returns its exit code."""
+    _escape_what_streams_lack()
     try:
         return int(command_line(standalone_mode=False, prog_name="delivery") or DONE)
     except typer.TyperException as error:
@@ -60,8 +63,15 @@ def run() -> int:
         )
 
 
+def _escape_what_streams_lack() -> None:
+    """A terminal's encoding may lack what a record or an argument holds."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _complain(message: str, code: int) -> int:
-    typer.echo(f"delivery: {message}", err=True)
+    typer.echo(escaped(f"delivery: {message}"), err=True)
     return code
 
 

@@ -9,6 +9,7 @@ import typer
 
 from delivery import settings
 from delivery.cli import output
+from delivery.cli.arguments import require_text
 from delivery.dead_letters import queries, rendering, resolve
 from delivery.dead_letters.letter import LetterFilter, LetterStatus
 from delivery.domain.event import Contract
@@ -82,7 +83,7 @@ def show(
     if output_format == "json":
         output.json_lines(map(rendering.members, letters))
     else:
-        typer.echo("\n".join(rendering.lines(letters[0])))
+        output.text("\n".join(rendering.lines(letters[0])))
 
 
 @dead_letters.command()
@@ -115,7 +116,12 @@ def replay(
 @dead_letters.command()
 def discard(
     ids: Ids,
-    note: Annotated[str, typer.Option(metavar="TEXT", help="Why. It is kept with the letter.")],
+    note: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT", callback=require_text, help="Why. It is kept with the letter."
+        ),
+    ],
 ) -> None:
     """Mark letters as not to be processed, ever. Discarding twice changes nothing more."""
     if not note.strip():
@@ -178,7 +184,7 @@ def _report(
     try:
         for portion in portions:
             for letter in portion:
-                typer.echo(rendering.status_line(letter))
+                output.text(rendering.status_line(letter))
             found.update(letter.dead_letter_id for letter in portion)
             resolved += sum(letter.resolution == resolution for letter in portion)
     finally:  # after a Ctrl-C or an outage too: so far it is committed

@@ -43,14 +43,14 @@ def dev(
     try:
         with embedded.servers(data) as servers:
             migrations.upgrade(SecretStr(servers.database_url))
-            _tell(servers)
+            _print_settings(servers)
             while True:
                 time.sleep(LOOK_EVERY)
     except KeyboardInterrupt:
         output.note("stopped; the data is kept")
 
 
-def _tell(servers: embedded.Servers) -> None:
-    typer.echo(f"export DELIVERY_DATABASE_URL={shlex.quote(servers.database_url)}")
-    typer.echo(f"export DELIVERY_KAFKA_BOOTSTRAP_SERVERS={shlex.quote(servers.bootstrap_servers)}")
+def _print_settings(servers: embedded.Servers) -> None:
+    output.text(f"export DELIVERY_DATABASE_URL={shlex.quote(servers.database_url)}")
+    output.text(f"export DELIVERY_KAFKA_BOOTSTRAP_SERVERS={shlex.quote(servers.bootstrap_servers)}")
     output.note("PostgreSQL and Kafka are running; Ctrl-C stops them")

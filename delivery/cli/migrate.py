@@ -5,17 +5,27 @@ from typing import Annotated
 import typer
 
 from delivery import settings
+from delivery.cli import output
+from delivery.cli.arguments import require_text
 from delivery.postgres import migrations
 
 
 def migrate(
     worker_role: Annotated[
         str | None,
-        typer.Option(metavar="ROLE", help="Give this role what a worker needs, and no more."),
+        typer.Option(
+            metavar="ROLE",
+            callback=require_text,
+            help="Give this role what a worker needs, and no more.",
+        ),
     ] = None,
     reader_role: Annotated[
         str | None,
-        typer.Option(metavar="ROLE", help="Give this role the right to look at everything."),
+        typer.Option(
+            metavar="ROLE",
+            callback=require_text,
+            help="Give this role the right to look at everything.",
+        ),
     ] = None,
 ) -> None:
     """Bring the database's schema to this version's revision.
@@ -32,12 +42,12 @@ def migrate(
     url = settings.load(settings.DatabaseSettings).database_url
     before, after = migrations.upgrade(url)
     if before == after:
-        typer.echo(f"the schema is at revision {after} already")
+        output.text(f"the schema is at revision {after} already")
     else:
-        typer.echo(f"the schema went from revision {before} to {after}")
+        output.text(f"the schema went from revision {before} to {after}")
     if worker_role is not None:
         migrations.grant(url, "worker", worker_role)
-        typer.echo(f"role {worker_role} may run workers")
+        output.text(f"role {worker_role} may run workers")
     if reader_role is not None:
         migrations.grant(url, "reader", reader_role)
-        typer.echo(f"role {reader_role} may read")
+        output.text(f"role {reader_role} may read")

@@ -1,6 +1,8 @@
-"""How results are written: a table for people, JSON lines or CSV for programs. All on stdout.
+"""How results are written: for people as text and tables, for programs as JSON lines or CSV.
 
-Each function flushes at its end, so that a reader who went away (`| head`) is noticed here.
+Results go to stdout, notes to stderr. What is for people has escapes for invisible characters, and
+for those that the stream's encoding lacks; what is for programs is UTF-8. Each function flushes at
+its end, so that a reader who went away (`| head`) is noticed here.
 """
 
 import csv
@@ -11,9 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-import typer
-from rich.console import Console
-from rich.table import Table
+from delivery.invisible import escaped, escaped_line
 
 Format = Literal["table", "json", "csv"]
 
@@ -26,7 +26,7 @@ _WIDE_ENOUGH = 10_000  # characters; a table takes as many of them as it needs
 def json_lines(objects: Iterable[Mapping[str, Any]]) -> int:
     """Writes each object on one line, and returns how many there were."""
     count = 0
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    _write_utf8()
     for count, members in enumerate(objects, 1):  # noqa: B007 (the last one is the result)
         text = ", ".join([f'"{name}": {_json(name, value)}' for name, value in members.items()])
         sys.stdout.write(f"{{{text}}}\n")
@@ -34,10 +34,17 @@ def json_lines(objects: Iterable[Mapping[str, Any]]) -> int:
     return count
 
 
+def json_document(document: object) -> None:
+    """Writes one indented JSON document."""
+    _write_utf8()
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
 def csv_lines(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
     """Writes a header and the rows as CSV (RFC 4180), and returns how many rows there were."""
     count = 0
-    sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr]
+    _write_utf8(newline="")
     writer = csv.writer(sys.stdout)
     writer.writerow(names)
     for count, row in enumerate(rows, 1):  # noqa: B007 (the last one is the result)
@@ -49,26 +56,42 @@ def csv_lines(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
 def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Writes a table for people. Numbers are right-aligned, times are in UTC.
 
-    A cell is never folded or cut: where the terminal is narrower than the table, the terminal
-    folds whole lines, and a file or a pipe has lines as long as they need to be.
+    A cell is one line, and is never folded or cut: where the terminal is narrower than the table,
+    the terminal folds whole lines, and a file or a pipe has lines as long as they need to be.
     """
-    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for place, name in enumerate(names):
-        is_number = any(isinstance(row[place], int) for row in rows)
-        shown.add_column(name, no_wrap=True, justify="right" if is_number else "left")
+    # Imported here, for other commands to start without it.
+    from rich.console import Console
+    from rich.table import Table
+
+    layout = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, name in enumerate(names):
+        is_number = any(isinstance(row[index], int) for row in rows)
+        layout.add_column(name, no_wrap=True, justify="right" if is_number else "left")
     for row in rows:
-        shown.add_row(*map(_for_people, row))
+        layout.add_row(*map(_cell, row))
     # Captured, because rich would end the process with its own exit code where the reader has gone.
     console = Console(width=_WIDE_ENOUGH, markup=False, highlight=False, emoji=False)
     with console.capture() as captured:
-        console.print(shown)
+        console.print(layout)
     sys.stdout.write(captured.get())
+    sys.stdout.flush()
+
+
+def text(message: str = "") -> None:
+    """Writes a text for people as a line."""
+    sys.stdout.write(f"{escaped(message)}\n")
     sys.stdout.flush()
 
 
 def note(message: str) -> None:
     """Says something about the result, on stderr."""
-    typer.echo(message, err=True)
+    sys.stderr.write(f"{escaped(message)}\n")
+    sys.stderr.flush()
+
+
+def _write_utf8(**options: Any) -> None:
+    # A lone surrogate becomes \udcff, which is an escape of JSON too.
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", **options)  # type: ignore[union-attr]
 
 
 def _json(name: str, value: object) -> str:
@@ -92,11 +115,11 @@ def _iso(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _for_people(value: object) -> str:
+def _cell(value: object) -> str:
     match value:
         case None:
             return ""
         case datetime():
             return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
         case _:
-            return str(value)
+            return escaped_line(str(value))

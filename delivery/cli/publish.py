@@ -15,7 +15,7 @@ from rich.progress import wrap_file
 from delivery import log, settings
 from delivery.broker import producer
 from delivery.broker.producer import Outgoing, Published
-from delivery.cli import output
+from delivery.cli import event_file, output
 from delivery.errors import UnavailableError
 
 TOO_LARGE = 1  # exit code
@@ -39,10 +39,11 @@ def publish(
 ) -> None:
     """Publish each line of a file as one record.
 
-    The topic is DELIVERY_KAFKA_TOPIC. The bytes are not looked at, so that
-    broken records can be published too. Blank lines are skipped. Records have
-    no key, as the order service sends them: the events of one order then lie in
-    several partitions.
+    The topic is DELIVERY_KAFKA_TOPIC. The bytes of a line are not looked at, so
+    that broken records can be published too. Blank lines are skipped, and so is
+    a byte order mark. A file that has no such lines is refused: a compressed
+    one, UTF-16, or one JSON array. Records have no key, as the order service
+    sends them: the events of one order then lie in several partitions.
 
     A line that is larger than the topic takes is left out and named, and the
     exit code is 1. When Kafka goes away, the exit code is 3: publish the file
@@ -57,8 +58,10 @@ def publish(
     log.configure("INFO")
     outcome = _Outcome(kafka.kafka_topic, Published())
     try:
-        with producer.connected(kafka, outcome.published) as publisher, _shown(file) as lines:
-            publisher.publish(_records(lines, key_by_order, outcome))
+        with _with_progress(file) as read:
+            lines = event_file.lines(read, file.name)
+            with producer.connected(kafka, outcome.published) as publisher:
+                publisher.publish(_records(lines, key_by_order, outcome))
     except UnavailableError as error:
         raise UnavailableError(f"{error}; {outcome}") from error
     except KeyboardInterrupt:
@@ -71,21 +74,21 @@ def publish(
 
 @dataclass
 class _Outcome:
-    """What is told at the end, in one line."""
+    """What became of the lines, to be said in one line at the end."""
 
     topic: str
     published: Published
     blank: int = 0
 
     def __str__(self) -> str:
-        told = f"records published to topic {self.topic}: {self.published.acknowledged}"
+        text = f"records published to topic {self.topic}: {self.published.acknowledged}"
         if self.blank:
-            told += f", blank lines skipped: {self.blank}"
+            text += f", blank lines skipped: {self.blank}"
         if lines := self.published.too_large:
             named = ", ".join(map(str, lines[:NAMED_LINES]))
             more = ", ..." if len(lines) > NAMED_LINES else ""
-            told += f", larger than the topic takes: {len(lines)} (line {named}{more})"
-        return told
+            text += f", larger than the topic takes: {len(lines)} (line {named}{more})"
+        return text
 
 
 def _records(lines: Iterable[bytes], key_by_order: bool, outcome: _Outcome) -> Iterator[Outgoing]:
@@ -106,8 +109,8 @@ def _order_key(value: bytes) -> bytes | None:
 
 
 @contextmanager
-def _shown(file: typer.FileBinaryRead) -> Iterator[Iterable[bytes]]:
-    """The lines of `file`; on a terminal with a bar that shows how much of it is read."""
+def _with_progress(file: typer.FileBinaryRead) -> Iterator[Iterable[bytes]]:
+    """The file; on a terminal with a bar that shows how much of it is read."""
     size = os.fstat(file.fileno()).st_size  # 0 for a pipe
     if not size or not sys.stderr.isatty():
         yield file

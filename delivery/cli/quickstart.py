@@ -8,9 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 
 import psycopg
-import typer
 
 from delivery import embedded
+from delivery.cli import output
 from delivery.settings import PREFIX
 
 _EXAMPLES = Path(str(files("delivery.cli"))) / "examples"
@@ -37,7 +37,9 @@ def quickstart() -> None:
     publishes a few orders with duplicates, late, newer and broken events, runs the worker, and
     shows what became of them. Leaves nothing behind.
     """
-    _say("starting PostgreSQL and Kafka in a temporary folder (the first time they are downloaded)")
+    output.note(
+        "starting PostgreSQL and Kafka in a temporary folder (the first time they are downloaded)"
+    )
     with (
         tempfile.TemporaryDirectory(prefix="delivery-", ignore_cleanup_errors=True) as folder,
         embedded.servers(Path(folder), fast_start=True) as servers,
@@ -47,20 +49,20 @@ def quickstart() -> None:
             f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS": servers.bootstrap_servers,
             f"{PREFIX}LOG_LEVEL": "WARNING",
         }
-        _tell_the_story(environment, servers.database_url)
-    _say(_NEXT)
+        _run_commands(environment, servers.database_url)
+    output.note(_NEXT)
 
 
-def _tell_the_story(environment: dict[str, str], database_url: str) -> None:
+def _run_commands(environment: dict[str, str], database_url: str) -> None:
     def delivery(*arguments: str) -> None:
-        shown = " ".join(Path(a).name if a.endswith(".jsonl") else a for a in arguments)
-        _say(f"\n$ delivery {shown}")
+        words = " ".join(Path(a).name if a.endswith(".jsonl") else a for a in arguments)
+        output.note(f"\n$ delivery {words}")
         subprocess.run([sys.executable, "-m", "delivery", *arguments], env=environment, check=True)
 
     delivery("migrate")
     delivery("publish", str(_EXAMPLES / "orders.jsonl"))
     delivery("worker", "--drain")
-    _say(f"\nnow another service sends order 1001 on its way:\n  {_DISPATCH}")
+    output.note(f"\nnow another service sends order 1001 on its way:\n  {_DISPATCH}")
     _execute(database_url, _DISPATCH)
     delivery("publish", str(_EXAMPLES / "late.jsonl"))
     delivery("worker", "--drain")
@@ -71,7 +73,3 @@ def _tell_the_story(environment: dict[str, str], database_url: str) -> None:
 def _execute(database_url: str, statement: str) -> None:
     with psycopg.connect(database_url) as connection:
         connection.execute(statement)
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)

@@ -1,9 +1,6 @@
 """`delivery schema`"""
 
-import json
-
-import typer
-
+from delivery.cli import output
 from delivery.domain.schema import json_schema
 
 
@@ -17,4 +14,4 @@ def schema() -> None:
     Example:
       delivery schema > order-create-event.schema.json
     """
-    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    output.json_document(json_schema())

@@ -10,6 +10,7 @@ import structlog
 import typer
 
 from delivery import log, settings
+from delivery.cli.arguments import require_text
 from delivery.errors import SettingsError
 from delivery.postgres import database
 from delivery.settings import KafkaSettings, WebSettings
@@ -33,7 +34,11 @@ SELECT FROM processed_events, duplicate_events, dead_letters, deliveries, event_
 def serve(
     host: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="DELIVERY_WEB_HOST, 127.0.0.1 if that is not set."),
+        typer.Option(
+            metavar="ADDRESS",
+            callback=require_text,
+            help="DELIVERY_WEB_HOST, 127.0.0.1 if that is not set.",
+        ),
     ] = None,
     port: Annotated[
         int | None,

@@ -55,15 +55,15 @@ def _members(log: Log, deliveries: dict[str, int], letters: dict[str, int]) -> d
 
 def _tables(log: Log, deliveries: dict[str, int], letters: dict[str, int]) -> None:
     output.table(("outcome", "records"), list(log.outcomes.items()))
-    typer.echo()
+    output.text()
     output.table(("status", "deliveries"), list(deliveries.items()))
-    typer.echo()
+    output.text()
     open_letters = {reason: count for reason, count in letters.items() if count}
     output.table(
         ("open dead letters", "records"),
         [*open_letters.items(), ("all", sum(letters.values()))],
     )
-    typer.echo()
+    output.text()
     output.table(
         ("first consumed_at", "last consumed_at"), [(log.first_consumed_at, log.last_consumed_at)]
     )

@@ -1,6 +1,5 @@
 """`delivery verify`"""
 
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -168,8 +167,7 @@ def _written(findings: Iterable[Finding], form: str) -> int:
         return output.json_lines(map(_members, findings))
     count = 0
     for count, finding in enumerate(findings, 1):  # noqa: B007 (the last one is the result)
-        sys.stdout.write(f"{finding}\n")
-    sys.stdout.flush()
+        output.text(str(finding))
     return count
 
 

@@ -1,5 +1,6 @@
 """What to do about a dead letter. Pure."""
 
+from delivery.domain.lookalike import looks_like
 from delivery.domain.vocabulary import Reason
 
 _ASK_THE_PRODUCER = (
@@ -19,3 +20,13 @@ ADVICE: dict[Reason, str] = {
 
 # The cause lies outside the record, so that a replay can succeed after it is mended.
 REPLAYABLE: frozenset[Reason] = frozenset({"future_event_time", "refused_by_database"})
+
+
+def advice(reason: Reason, value: bytes | None, *, is_cut: bool = False) -> str:
+    """What to do, for the reason and for what the record's value looks like.
+
+    The latter is said here and not in the letter's error: an error that a later version writes in
+    other words would change letters whenever the topic is read again.
+    """
+    look = None if value is None or reason in REPLAYABLE else looks_like(value, is_cut=is_cut)
+    return ADVICE[reason] if look is None else f"{look}; {_ASK_THE_PRODUCER}"

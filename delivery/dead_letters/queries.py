@@ -40,7 +40,9 @@ FROM dead_letters WHERE {_MATCHES} ORDER BY dead_letter_id LIMIT %(limit)s
 
 _NEWEST_FIRST = f"""
 SELECT dead_letter_id, consumed_at, reason, left(error, 500) AS error, order_id, record_topic,
-       record_partition, record_offset, resolution
+       record_partition, record_offset, resolution,
+       CASE WHEN resolved_at IS NULL THEN substring(record_value FOR 4000) END AS beginning,
+       octet_length(record_value) AS value_bytes
 FROM dead_letters
 WHERE {_MATCHES} AND (%(before)s::bigint IS NULL OR dead_letter_id < %(before)s)
 ORDER BY dead_letter_id DESC LIMIT %(limit)s
@@ -88,7 +90,8 @@ def newest_first(
 ) -> list[Row]:
     """The newest letters without contents; with `before`, the newest of those with smaller ids.
 
-    `error` is cut to its first 500 characters.
+    `error` is cut to its first 500 characters. `beginning` has the first 4000 of the `value_bytes`
+    of an open letter's value.
     """
     with connection.cursor(row_factory=dict_row) as cursor:
         given = vars(wanted) | {"before": before, "limit": limit}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from delivery.dead_letters.advice import ADVICE
+from delivery.dead_letters.advice import advice
 from delivery.dead_letters.contents import readable
 from delivery.dead_letters.letter import DeadLetter, LetterStatus
 
@@ -33,7 +33,7 @@ def members(letter: DeadLetter, *, marks_controls: bool = False) -> dict[str, An
         "resolved_at": letter.resolved_at,
         "resolution": letter.resolution,
         "resolution_note": letter.resolution_note,
-        "advice": None if letter.resolution else ADVICE[letter.reason],
+        "advice": None if letter.resolution else _advice(letter),
     }
 
 
@@ -54,6 +54,10 @@ def status_line(letter: LetterStatus) -> str:
         error = " ".join(letter.error.split())  # a trigger's message may have several lines
         return f"{letter.dead_letter_id} ({coordinates}) stays: {letter.reason}: {error}"
     return f"{letter.dead_letter_id} ({coordinates}) {letter.resolution}"
+
+
+def _advice(letter: DeadLetter) -> str:
+    return advice(letter.reason, letter.record.value, is_cut=letter.is_cut)
 
 
 def _key(header: dict[str, Any]) -> str | None:

@@ -70,9 +70,10 @@ def serve(host: str, port: int, app: "WSGIApplication") -> None:
     try:
         _Server.address_family = socket.getaddrinfo(host, port, flags=socket.AI_PASSIVE)[0][0]
         server = make_server(host, port, app, _Server, _Handler)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter: no host has such a name
+        why = getattr(error, "strerror", None) or "it is not the name of a host"
         raise SettingsError(
-            f"DELIVERY_METRICS_PORT: can't listen on {host}:{port} ({error.strerror}): choose "
+            f"DELIVERY_METRICS_PORT: can't listen on {host}:{port} ({why}): choose "
             "another port, or another DELIVERY_METRICS_HOST"
         ) from error
     Thread(target=server.serve_forever, name="endpoints", daemon=True).start()

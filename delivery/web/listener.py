@@ -18,9 +18,10 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter: no host has such a name
+        why = getattr(error, "strerror", None) or "it is not the name of a host"
         raise SettingsError(
-            f"can't listen on {host} port {port}: {error.strerror}; see DELIVERY_WEB_HOST and "
+            f"can't listen on {host} port {port}: {why}; see DELIVERY_WEB_HOST and "
             "DELIVERY_WEB_PORT"
         ) from error
     # Connections inherit it. Without it the kernel holds back the last part of a response until the

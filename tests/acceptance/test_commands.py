@@ -1,6 +1,7 @@
 """The commands as people run them: real processes, exit codes, stdout and stderr."""
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -311,6 +312,12 @@ def test_an_orders_id_is_the_key_where_it_can_be_read(
     assert done.returncode == 0
     keys = [b"7", None, None, None, None]
     assert published(kafka_server, topic, 5) == list(zip(keys, lines, strict=True))
+
+
+def test_a_file_that_has_no_lines_is_named_before_kafka_is_asked() -> None:
+    nowhere = "127.0.0.1:1"
+    done = delivery("publish", "-", stdin=gzip.compress(b"{}\n"), kafka_bootstrap_servers=nowhere)
+    assert_one_line(done, 2, "standard input is gzip", "zcat | delivery publish -")
 
 
 def test_a_line_that_is_too_large_is_named_and_keeps_no_other_from_being_published(

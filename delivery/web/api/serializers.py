@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 
 from delivery.broker.lag import Behind
-from delivery.dead_letters.advice import ADVICE
+from delivery.dead_letters.advice import advice
 from delivery.history import Row
 from delivery.web import masking
 from delivery.web.api import models
@@ -39,8 +39,11 @@ class Serializer:
 
 def letter(row: Row) -> models.Letter:
     """A row of `dead_letters.queries.newest_first`."""
-    advice = ADVICE[row["reason"]] if row["resolution"] is None else None
-    return models.Letter(**row, advice=advice)
+    beginning, length = row["beginning"], row["value_bytes"]
+    is_cut = beginning is not None and len(beginning) < length
+    is_open = row["resolution"] is None
+    text = advice(row["reason"], beginning, is_cut=is_cut) if is_open else None
+    return models.Letter(**row, advice=text)
 
 
 def delivery_counts(counted: Snapshot[dict[str, int]]) -> models.DeliveryCounts | None:

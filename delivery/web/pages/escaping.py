@@ -5,12 +5,7 @@ import unicodedata
 
 from markupsafe import Markup, escape
 
-# Control characters but tab and line end; marks that turn the direction of writing; characters
-# without width, but the two joiners that scripts and emoji need; line separators; tags; surrogates.
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
-    "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
-)
+from delivery.invisible import INVISIBLE
 
 
 def untrusted(text: object) -> Markup:
@@ -18,7 +13,7 @@ def untrusted(text: object) -> Markup:
 
     Each invisible character becomes its code point, with its name where it has one.
     """
-    text = _INVISIBLE.sub(_code_point, str(escape(text)))
+    text = INVISIBLE.sub(_code_point, str(escape(text)))
     return Markup(f"<bdi>{text}</bdi>")  # noqa: S704 (escaped above)
 
 
