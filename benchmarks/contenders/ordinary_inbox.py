@@ -19,10 +19,16 @@ from delivery import settings
 from delivery.domain.event import OrderCreated, decode
 from delivery.domain.record import record_time
 from delivery.postgres import database
+from delivery.postgres.columns import DELIVERY
 
 RETRIES = 9
 
-TABLES = """
+_NAMES = ", ".join(DELIVERY)
+_COLUMNS = ", ".join(f"{name} {kind}" for name, kind in DELIVERY.items())
+_VALUES = ", ".join(["%s"] * len(DELIVERY))
+_TAKEN_OVER = ", ".join(f"{name} = excluded.{name}" for name in DELIVERY if name != "order_id")
+
+TABLES = f"""
 CREATE TABLE inbox (
     order_id bigint NOT NULL, event_time timestamptz NOT NULL, payload json NOT NULL,
     record_topic text NOT NULL, record_partition integer NOT NULL, record_offset bigint NOT NULL,
@@ -30,11 +36,9 @@ CREATE TABLE inbox (
     PRIMARY KEY (order_id, event_time)
 );
 CREATE TABLE inbox_deliveries (
-    order_id bigint PRIMARY KEY, status text NOT NULL DEFAULT 'pending',
-    product_id bigint, quantity integer, ordered_by bigint, supply_company_id bigint,
-    consume_company_id bigint, request_message text, delivery_limited_at timestamptz,
-    event_time timestamptz NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now()
+    {_COLUMNS}, status text NOT NULL DEFAULT 'pending',
+    created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (order_id)
 )
 """
 
@@ -44,19 +48,11 @@ INSERT INTO inbox (order_id, event_time, payload, record_topic, record_partition
 VALUES (%s, %s, %s::json, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
 
-_UPSERT = """
-INSERT INTO inbox_deliveries AS d (
-    order_id, product_id, quantity, ordered_by, supply_company_id, consume_company_id,
-    request_message, delivery_limited_at, event_time)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
-ON CONFLICT (order_id) DO UPDATE SET
-    product_id = excluded.product_id, quantity = excluded.quantity,
-    ordered_by = excluded.ordered_by, supply_company_id = excluded.supply_company_id,
-    consume_company_id = excluded.consume_company_id, request_message = excluded.request_message,
-    delivery_limited_at = excluded.delivery_limited_at, event_time = excluded.event_time,
-    updated_at = now()
+_UPSERT = f"""
+INSERT INTO inbox_deliveries AS d ({_NAMES}) VALUES ({_VALUES})
+ON CONFLICT (order_id) DO UPDATE SET {_TAKEN_OVER}, updated_at = now()
 WHERE d.event_time < excluded.event_time AND d.status = 'pending'
-"""
+"""  # noqa: S608 (names of our own)
 
 
 def main() -> None:
@@ -89,7 +85,7 @@ def consume(connection: database.Connection, record: ConsumerRecord) -> None:
     with connection.transaction():
         entry = (*key, event.payload.decode(), *place, time)
         if connection.execute(_INSERT, entry, prepare=True).rowcount:
-            connection.execute(_UPSERT, event[:9], prepare=True)
+            connection.execute(_UPSERT, event.delivery_row, prepare=True)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ the delivery's row keeps the record's timestamp, from which latency is told.
 
 import os
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 import psycopg
 import structlog
@@ -34,27 +35,30 @@ from delivery import settings
 from delivery.domain.event import OrderCreated, decode
 from delivery.domain.record import record_time
 from delivery.postgres import database
+from delivery.postgres.columns import DELIVERY
 
 KEY_PREFIX = "event:order:"
 ONE_DAY = timedelta(days=1)
 RETRIES = 9
 
-TABLES = """
+_OF_ORDER = {name: kind for name, kind in DELIVERY.items() if name != "event_time"}
+_NAMES = ", ".join(_OF_ORDER)
+_COLUMNS = ", ".join(f"{name} {kind}" for name, kind in _OF_ORDER.items())
+_VALUES = ", ".join(["%s"] * len(_OF_ORDER))
+_row = attrgetter(*_OF_ORDER)
+
+TABLES = f"""
 CREATE TABLE redis_deliveries (
-    delivery_id bigserial PRIMARY KEY, order_id bigint NOT NULL,
-    product_id bigint, quantity integer, ordered_by bigint, supply_company_id bigint,
-    consume_company_id bigint, request_message text, delivery_limited_at timestamptz,
+    delivery_id bigserial PRIMARY KEY, {_COLUMNS},
     status text NOT NULL DEFAULT 'pending', created_at timestamptz NOT NULL DEFAULT now(),
     record_topic text NOT NULL, record_offset bigint NOT NULL, record_time timestamptz NOT NULL
 )
 """
 
-_INSERT = """
-INSERT INTO redis_deliveries (
-    order_id, product_id, quantity, ordered_by, supply_company_id, consume_company_id,
-    request_message, delivery_limited_at, record_topic, record_offset, record_time)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-"""
+_INSERT = f"""
+INSERT INTO redis_deliveries ({_NAMES}, record_topic, record_offset, record_time)
+VALUES ({_VALUES}, %s, %s, %s)
+"""  # noqa: S608 (names of our own)
 
 
 def main() -> None:
@@ -96,7 +100,7 @@ def create_delivery(
     """A transaction of its own."""
     with connection.transaction():
         place = record.topic, record.offset, record_time(record.timestamp)
-        connection.execute(_INSERT, (*event[:8], *place), prepare=True)
+        connection.execute(_INSERT, (*_row(event), *place), prepare=True)
 
 
 if __name__ == "__main__":

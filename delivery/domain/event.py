@@ -32,10 +32,10 @@ class OrderCreated(NamedTuple):
     @property
     def delivery_row(self) -> tuple[Any, ...]:
         """The values of `DELIVERY_COLUMNS`: the row that COPY writes into `deliveries`."""
-        return self[:9]
+        return self[:-1]
 
 
-DELIVERY_COLUMNS = OrderCreated._fields[:9]  # of a delivery, as far as events shape it
+DELIVERY_COLUMNS = OrderCreated._fields[:-1]  # of a delivery, as far as events shape it
 
 
 @dataclass(frozen=True, slots=True)

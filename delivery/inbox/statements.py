@@ -13,6 +13,7 @@ from typing import Any
 from delivery.domain.decide import Change, Decision, Delivery, Duplicate, Entry, Key, Logged, State
 from delivery.domain.event import OrderCreated
 from delivery.errors import RaceError
+from delivery.postgres.columns import DELIVERY
 from delivery.postgres.database import Connection
 
 # New orders mostly have the highest ids, and above the highest known one nothing is looked up. A
@@ -41,26 +42,18 @@ FROM STDIN (FORMAT binary)
 _ENTRY_TYPES = ("int8", "timestamptz", "text", "bytea", "text", "int4", "int8", "bytea",
                 "timestamptz", "timestamptz")  # fmt: skip
 
-_COPY_DELIVERIES = """
-COPY deliveries (order_id, product_id, quantity, ordered_by, supply_company_id, consume_company_id,
-                 request_message, delivery_limited_at, event_time)
-FROM STDIN (FORMAT binary)
-"""
-_DELIVERY_TYPES = ("int8", "int8", "int4", "int8", "int8", "int8", "text", "timestamptz",
-                   "timestamptz")  # fmt: skip
+_NAMES = ", ".join(DELIVERY)  # of the values of `OrderCreated.delivery_row`
+_ARRAYS = ", ".join(f"%b::{kind}[]" for kind in DELIVERY.values())
+_TAKEN_OVER = ", ".join(f"{name} = e.{name}" for name in DELIVERY if name != "order_id")
 
-_UPDATE_DELIVERIES = """
+_COPY_DELIVERIES = f"COPY deliveries ({_NAMES}) FROM STDIN (FORMAT binary)"
+
+_UPDATE_DELIVERIES = f"""
 UPDATE deliveries AS d
-SET product_id = e.product_id, quantity = e.quantity, ordered_by = e.ordered_by,
-    supply_company_id = e.supply_company_id, consume_company_id = e.consume_company_id,
-    request_message = e.request_message, delivery_limited_at = e.delivery_limited_at,
-    event_time = e.event_time, updated_at = now()
-FROM unnest(%b::bigint[], %b::bigint[], %b::integer[], %b::bigint[], %b::bigint[], %b::bigint[],
-            %b::text[], %b::timestamptz[], %b::timestamptz[], %b::timestamptz[])
-     AS e (order_id, product_id, quantity, ordered_by, supply_company_id, consume_company_id,
-           request_message, delivery_limited_at, event_time, read_event_time)
+SET {_TAKEN_OVER}, updated_at = now()
+FROM unnest({_ARRAYS}, %b::timestamptz[]) AS e ({_NAMES}, read_event_time)
 WHERE d.order_id = e.order_id AND d.event_time = e.read_event_time AND d.status = 'pending'
-"""
+"""  # noqa: S608 (names and types of our own)
 
 # A duplicate that is delivered again is in the table already, at the same coordinates; without a
 # topic's id where a version wrote it that knew none.
@@ -152,7 +145,7 @@ class Statements:
     def _insert_deliveries(self, created: dict[int, OrderCreated]) -> None:
         rows = [event.delivery_row for event in created.values()]
         rows.sort()
-        self._copy(_COPY_DELIVERIES, _DELIVERY_TYPES, rows)
+        self._copy(_COPY_DELIVERIES, tuple(DELIVERY.values()), rows)
 
     def _update_deliveries(self, changed: dict[int, Change]) -> None:
         if not changed:

@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from delivery.errors import SettingsError
 from delivery.postgres import database
+from delivery.postgres.columns import DELIVERY
 from delivery.postgres.sqlstate import translated
 
 _PACKAGED = Path(__file__).parents[1] / "alembic"  # in a wheel
@@ -39,9 +40,7 @@ _GRANTS = {
     "worker": """
         GRANT SELECT, INSERT ON processed_events, duplicate_events, deliveries, dead_letters
             TO {role};
-        GRANT UPDATE (product_id, quantity, ordered_by, supply_company_id, consume_company_id,
-                      request_message, delivery_limited_at, event_time, updated_at)
-            ON deliveries TO {role};
+        GRANT UPDATE ({of_events}, updated_at) ON deliveries TO {role};
         GRANT UPDATE (reason, error, resolved_at, resolution, resolution_note)
             ON dead_letters TO {role};
         GRANT SELECT ON event_history, alembic_version TO {role};
@@ -71,8 +70,13 @@ def grant(url: SecretStr, kind: Literal["worker", "reader"], role: str) -> None:
         connection.execute(_TAKE_TURNS)
         _require_no_owner(connection, role)
         ((schema,),) = connection.execute("SELECT current_schema()")
-        names = {"role": sql.Identifier(role), "schema": sql.Identifier(schema)}
-        connection.execute(sql.SQL(_USAGE + _GRANTS[kind]).format(**names))
+        of_events = [sql.Identifier(name) for name in DELIVERY if name != "order_id"]
+        grants = sql.SQL(_USAGE + _GRANTS[kind]).format(
+            role=sql.Identifier(role),
+            schema=sql.Identifier(schema),
+            of_events=sql.SQL(", ").join(of_events),
+        )
+        connection.execute(grants)
 
 
 def _require_no_owner(connection: database.Connection, role: str) -> None:

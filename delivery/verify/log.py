@@ -8,6 +8,7 @@ from datetime import datetime
 
 from psycopg.sql import SQL
 
+from delivery.postgres.columns import DELIVERY
 from delivery.postgres.database import Connection
 from delivery.verify.rows import Duplicate, Entry
 from delivery.verify.streams import streamed, within_calendar
@@ -15,18 +16,17 @@ from delivery.verify.streams import streamed, within_calendar
 _LOG = SQL("""
 SELECT p.order_id, {event_time}, p.outcome, p.payload,
        p.record_topic, p.record_partition, p.record_offset,
-       d.order_id, d.product_id, d.quantity, d.ordered_by, d.supply_company_id,
-       d.consume_company_id, d.request_message, {delivery_limited_at}, {delivery_event_time}
+       {delivery}
 FROM processed_events p
 LEFT JOIN deliveries d ON d.order_id = p.order_id
 WHERE {wanted}
 ORDER BY p.order_id, p.consumed_at, p.record_topic COLLATE "C", p.record_partition, p.record_offset
 """)
-_TIMES = {
-    "event_time": within_calendar("p.event_time"),
-    "delivery_limited_at": within_calendar("d.delivery_limited_at"),
-    "delivery_event_time": within_calendar("d.event_time"),
-}
+_EVENT_TIME = within_calendar("p.event_time")
+_DELIVERY = SQL(", ").join(
+    within_calendar(f"d.{name}") if kind == "timestamptz" else SQL(f"d.{name}")
+    for name, kind in DELIVERY.items()
+)
 _HAS_EVENT_SINCE = SQL("""
 p.order_id IN (SELECT order_id FROM processed_events WHERE consumed_at >= %(since)s)
 """)
@@ -61,7 +61,8 @@ def entries(connection: Connection, since: datetime | None) -> Iterator[Entry]:
 
     Of an order that had an event since then it is all events.
     """
-    query = _LOG.format(wanted=_HAS_EVENT_SINCE if since else _ALL, **_TIMES)
+    wanted = _HAS_EVENT_SINCE if since else _ALL
+    query = _LOG.format(event_time=_EVENT_TIME, delivery=_DELIVERY, wanted=wanted)
     for row in streamed(connection, query, {"since": since}):
         yield Entry._make((*row[:_OF_THE_ENTRY], row[_OF_THE_ENTRY:]))
 

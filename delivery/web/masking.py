@@ -6,14 +6,21 @@ keys, the values of dead letters, and each field of a payload that the contract 
 
 from collections.abc import Iterator
 
+from delivery.domain.event import DELIVERY_COLUMNS
 from delivery.web import json_text
 
 MASK = "[masked]"
 
-# Columns of a delivery. A company may be one person, so that its id leads to somebody too.
-PERSONAL_COLUMNS = frozenset(
-    {"ordered_by", "supply_company_id", "consume_company_id", "request_message"}
-)
+# The columns of a delivery that stay, each with the field of the order that fills it. A company may
+# be one person, so that its id leads to somebody.
+_OF_ORDER = {
+    "order_id": "orderId",
+    "product_id": "productId",
+    "quantity": "quantity",
+    "delivery_limited_at": "deliveryLimitedAt",
+}
+
+PERSONAL_COLUMNS = frozenset(DELIVERY_COLUMNS) - _OF_ORDER.keys() - {"event_time"}
 
 # The fields of a payload that stay: the keys on the way to each, quoted as they stand in the text.
 _TECHNICAL = frozenset(
@@ -22,10 +29,7 @@ _TECHNICAL = frozenset(
         ('"eventType"',),
         ('"createdAt"',),
         ('"source"',),
-        ('"event"', '"orderId"'),
-        ('"event"', '"productId"'),
-        ('"event"', '"quantity"'),
-        ('"event"', '"deliveryLimitedAt"'),
+        *(('"event"', f'"{field}"') for field in _OF_ORDER.values()),
     }
 )
 _LONGEST = max(map(len, _TECHNICAL))

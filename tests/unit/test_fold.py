@@ -37,7 +37,7 @@ def entry(
 def delivery(order_id: int, minute: int, **fields: object) -> Delivery:
     event = decode(UTC_CONTRACT, value(order_id, minute, **fields), None)
     assert isinstance(event, OrderCreated)
-    return event[:9]
+    return event.delivery_row
 
 
 def kinds(findings: Iterable[Finding]) -> list[tuple[str, int | None]]:

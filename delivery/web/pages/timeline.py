@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from delivery.domain.event import OrderCreated
+from delivery.domain.event import DELIVERY_COLUMNS, OrderCreated
 from delivery.history import Row
 from delivery.web import json_text, masking
 from delivery.web.pages import changes, formatting
@@ -13,10 +13,8 @@ from delivery.web.pages.changes import Change, Step
 SHOWN_PAYLOAD = 20_000
 SHOWN_TEXT = 1000  # of a column's value
 
-# A delivery's columns as they are shown, beside its status.
-_FACTS = ("product_id", "quantity", "ordered_by", "supply_company_id", "consume_company_id",
-          "request_message", "delivery_limited_at", "event_time", "created_at",
-          "updated_at")  # fmt: skip
+# A delivery's columns as they are shown, beside its order and its status.
+_FACTS = (*DELIVERY_COLUMNS[1:], "created_at", "updated_at")
 
 _UNKNOWN = (
     "What it changed can't be told here: its payload, or that of the event before it, is too large "
