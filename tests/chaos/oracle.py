@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from ground import GROUP, TOPIC, Connection, Coordinates, Ground
+from environment import GROUP, TOPIC, Connection, Coordinates, Environment
 from kafka import KafkaConsumer, TopicPartition
 from psycopg import sql
 from stream import Event, Key, Sent
@@ -54,10 +54,10 @@ class Account:
         return not (self.lost or self.doubled or self.invented)
 
 
-def topic(ground: Ground, stream: Sequence[Sent]) -> dict[Coordinates, Sent]:
+def topic(environment: Environment, stream: Sequence[Sent]) -> dict[Coordinates, Sent]:
     """Each record of the topic, by its place: also those whose acknowledgement was lost."""
     known = {sent.value: sent for sent in stream}
-    with closing(KafkaConsumer(bootstrap_servers=ground.broker.bootstrap_servers)) as consumer:
+    with closing(KafkaConsumer(bootstrap_servers=environment.brokers.addresses)) as consumer:
         partitions = [TopicPartition(TOPIC, p) for p in consumer.partitions_for_topic(TOPIC)]
         consumer.assign(partitions)
         consumer.seek_to_beginning()
@@ -172,10 +172,10 @@ def checksums(connection: Connection) -> dict[str, str]:
     return found
 
 
-def lag(ground: Ground) -> dict[int, int]:
+def lag(environment: Environment) -> dict[int, int]:
     """How many records of each partition are not committed by the group."""
     with closing(
-        KafkaConsumer(bootstrap_servers=ground.broker.bootstrap_servers, group_id=GROUP)
+        KafkaConsumer(bootstrap_servers=environment.brokers.addresses, group_id=GROUP)
     ) as consumer:
         partitions = [TopicPartition(TOPIC, p) for p in consumer.partitions_for_topic(TOPIC)]
         ends = consumer.end_offsets(partitions)
