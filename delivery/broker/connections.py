@@ -70,8 +70,10 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python
     def __init__(self, settings: KafkaSettings, net: NetworkSelector, **config: Any) -> None:
         self.settings = settings
         self._refused: dict[object, Refused] = {}
+        self._put_out_by: set[object] = set()
         self._pause = Pause()
         self._begun = time.monotonic()
+        self._warned_at = 0.0
         self._watched = weakref.WeakSet[KafkaConnection]()
         super().__init__(net, **config)
         # kafka-python 3.0.12 takes this option and forgets it: every question would make the topic.
@@ -89,10 +91,12 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python
 
     def connection_delay(self, node_id: object) -> float:
         """Seconds until a connection may be tried."""
-        delay: float = super().connection_delay(node_id)
+        now = time.monotonic()
         if not self.bootstrapped:
-            return min(delay, RETRY_EVERY_S)
-        return max(delay, self._pause.until - time.monotonic())
+            refused = self._refused.get(node_id)
+            return max(0.0, refused.at + RETRY_EVERY_S - now) if refused else 0.0
+        delay: float = super().connection_delay(node_id)
+        return max(delay, self._pause.until - now)
 
     def get_connection(
         self, node_id: object, timeout_ms: float | None = None, **options: Any
@@ -113,8 +117,8 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python
     def send(self, request: Any, node_id: object = None, **options: Any) -> Future:
         """The future of a broker's answer."""
         answer = super().send(request, node_id=node_id, **options)
-        if not self.bootstrapped:  # who comes without a login is put out at the first request
-            answer.add_errback(partial(self._failed, node_id, has_answered=True))
+        if not self.bootstrapped:
+            answer.add_errback(partial(self._put_out, node_id))
         return answer
 
     def partitions_of(self, topic: str, timeout_ms: float) -> frozenset[int]:
@@ -135,32 +139,38 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python
         self._watched.add(connection)
         if self._pause.seconds:  # one tries the login, the others wait for what comes of it
             self._pause = self._pause._replace(until=time.monotonic() + self._pause.seconds)
-
-        def failed(error: BaseException) -> None:
-            self._failed(node_id, error, has_answered=connection.broker_version_data is not None)
-
         connection.init_future.add_callback(lambda _: self._succeeded(node_id))
-        connection.init_future.add_errback(failed)
+        connection.init_future.add_errback(partial(self._failed, node_id))
 
     def _succeeded(self, node_id: object) -> None:
         self._refused.pop(node_id, None)
         self._pause = Pause()
 
-    def _failed(self, node_id: object, error: BaseException, has_answered: bool) -> None:
+    def _put_out(self, node_id: object, error: BaseException) -> None:
+        """Who comes without a login is let in, and put out at the first request. Once may be
+        chance: a broker that ends.
+        """
+        self._failed(node_id, error, is_put_out=node_id in self._put_out_by)
+        self._put_out_by.add(node_id)
+
+    def _failed(self, node_id: object, error: BaseException, is_put_out: bool = False) -> None:
         broker = self.cluster.broker_metadata(node_id)
         if broker is None:  # it left the cluster
             return
-        failure = Failure(f"{broker.host}:{broker.port}", error, has_answered)
+        failure = Failure(f"{broker.host}:{broker.port}", error, is_put_out)
         why = (explained if self.bootstrapped else probed)(failure, self.settings)
         is_login = isinstance(error, SaslAuthenticationFailedError)
         self._refused[node_id] = Refused(why, time.monotonic(), is_login)
+        if self.bootstrapped and is_login:
+            seconds = min(max(FIRST_PAUSE_S, 2 * self._pause.seconds), LONGEST_PAUSE_S)
+            self._pause = Pause(time.monotonic() + seconds, seconds)
         if self.bootstrapped and isinstance(why, SettingsError):
-            self._make_a_pause(why)
+            self._warn(why)
 
-    def _make_a_pause(self, why: SettingsError) -> None:
-        seconds = min(max(FIRST_PAUSE_S, 2 * self._pause.seconds), LONGEST_PAUSE_S)
-        self._pause = Pause(time.monotonic() + seconds, seconds)
-        log.warning("kafka refuses us, trying again", seconds=seconds, error=str(why))
+    def _warn(self, why: SettingsError) -> None:
+        if time.monotonic() - self._warned_at > FIRST_PAUSE_S:
+            self._warned_at = time.monotonic()
+            log.warning("kafka refuses us, trying again", error=str(why))
 
     def _give_up_where_all_failed(self) -> None:
         """A refused login is known to be refused everywhere; a certificate is each broker's own."""

@@ -23,6 +23,7 @@ from kafka.errors import (
     OffsetOutOfRangeError,
     RetriableError,
     SaslAuthenticationFailedError,
+    TopicAuthorizationFailedError,
 )
 from kafka.structs import OffsetAndMetadata
 
@@ -268,8 +269,7 @@ class GroupConsumer:
             self._look_at_topic(at_once=True)
             self._positions.go_on_before(error.divergent_offsets)
         except (AuthorizationError, SaslAuthenticationFailedError) as error:
-            failure = Failure(self._settings.kafka_bootstrap_servers, error)
-            self._meet(str(explained(failure, self._settings)))
+            self._meet(self._explained(error))
             time.sleep(timeout_s)  # kafka-python raises it at once, at each poll
         except RetriableError as error:  # the broker is away; it comes back by itself
             log.warning("kafka is unavailable, polling on", error=str(error))
@@ -289,7 +289,7 @@ class GroupConsumer:
             self._looked_at = time.monotonic()
         state = internals.topic_state(self._consumer, self.topic)
         if state.is_forbidden:
-            self._meet(f"Kafka refuses topic {self.topic}: this user needs READ on it")
+            self._meet(self._explained(TopicAuthorizationFailedError()))
         elif not state.exists:
             self._meet(self._no_topic, may_come=True)
         else:
@@ -304,6 +304,10 @@ class GroupConsumer:
         if time.monotonic() - self._warned_at > WARN_EVERY_S:
             self._warned_at = time.monotonic()
             log.warning(obstacle)
+
+    def _explained(self, error: KafkaError) -> str:
+        failure = Failure(self._settings.kafka_bootstrap_servers, error)
+        return str(explained(failure, self._settings))
 
     def _position(self, partition: TopicPartition) -> int:
         return self._consumer.position(partition, timeout_ms=REQUEST_TIMEOUT_MS) or 0

@@ -3,6 +3,7 @@
 import socket
 import ssl
 
+from kafka.errors import KafkaError
 from kafka.protocol.metadata import ApiVersionsRequest
 from kafka.protocol.parser import KafkaProtocol
 
@@ -31,7 +32,7 @@ def speaks_plaintext(server: str) -> bool:
         with _connected(server) as connection:
             connection.sendall(protocol.send_bytes())
             return bool(protocol.receive_bytes(connection.recv(4096)))
-    except (OSError, ValueError):
+    except (OSError, ValueError, KafkaError):
         return False
 
 

@@ -36,12 +36,12 @@ _PROTOCOL = "DELIVERY_KAFKA_SECURITY_PROTOCOL"
 class Failure(NamedTuple):
     """A connection that failed, or a request that got this error.
 
-    `has_answered` says that the broker told its versions before: then it speaks our protocol.
+    `is_put_out` says that the broker told its versions before it closed the connection.
     """
 
     server: str  # host:port
     error: BaseException
-    has_answered: bool = False
+    is_put_out: bool = False
 
 
 class Rights(NamedTuple):
@@ -133,7 +133,7 @@ def _mixed_up(failure: Failure, settings: KafkaSettings) -> str | None:
             return _speaks_tls(settings) if begin.startswith(TLS_ALERT) else "is no Kafka broker"
         case IncompatibleBrokerVersion():
             return "is too old, or a controller: DELIVERY_KAFKA_BOOTSTRAP_SERVERS names brokers"
-        case KafkaConnectionError() if failure.has_answered and "SASL" not in protocol:
+        case KafkaConnectionError() if failure.is_put_out and "SASL" not in protocol:
             with_login = "SASL_SSL" if _is_tls(settings) else "SASL_PLAINTEXT"
             return f"wants a login: {_PROTOCOL} is {protocol}, not {with_login}"
     cause = tls.error_of_ssl(error)

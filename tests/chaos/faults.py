@@ -1,10 +1,9 @@
 """What goes wrong in a run. Each fault leaves the servers up, and at least one worker."""
 
 import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from brokers import OFFSETS_TOPIC
 from environment import PARTITIONS, TOPIC, Environment
@@ -35,7 +34,6 @@ class Scene:
     workers: Workers
     publishers: Publishers
     rng: random.Random
-    standstills: list[float] = field(default_factory=list)  # seconds without a killed broker's work
 
     def any_broker(self) -> int:
         """The number of some broker."""
@@ -238,10 +236,8 @@ FAULTS_OF_A_CLUSTER: dict[str, Callable[[Scene], None]] = {
 
 def _without(scene: Scene, broker: int) -> None:
     """The others have to do its work, and then it comes back."""
-    begun = time.monotonic()
     scene.environment.brokers.kill(broker)
     scene.await_progress()
-    scene.standstills.append(time.monotonic() - begun)
     scene.environment.brokers.start(broker)
     scene.environment.brokers.await_replicas()
 

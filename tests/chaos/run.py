@@ -88,7 +88,7 @@ def run(folder: Path, plan: Plan) -> None:
             typer.echo(f"{number}/{plan.faults} {name}: {took:.1f} s, {count} records so far")
         wind_down(scene)
         account = judge(scene, sent)
-        typer.echo(table(struck, account, scene, time.monotonic() - begun))
+        typer.echo(table(struck, account, time.monotonic() - begun))
 
 
 def drawn(plan: Plan, rng: random.Random) -> Iterator[str]:
@@ -155,9 +155,8 @@ def finished(scene: Scene, *arguments: str, log: str, **settings: str) -> None:
     assert code == 0, f"delivery {' '.join(arguments)} ended with {code}:\n{process.stderr()}"
 
 
-def table(struck: Counter[str], account: oracle.Account, scene: Scene, seconds: float) -> str:
+def table(struck: Counter[str], account: oracle.Account, seconds: float) -> str:
     """What a run has to show, in Markdown."""
-    standstills = [("longest standstill in s", round(max(scene.standstills, default=0)))]
     rows = [
         *sorted(struck.items()),
         ("**faults**", struck.total()),
@@ -165,7 +164,6 @@ def table(struck: Counter[str], account: oracle.Account, scene: Scene, seconds: 
         ("of them dead letters", account.dead_letters),
         ("lost", len(account.lost)),
         ("doubled", len(account.doubled)),
-        *(standstills if scene.standstills else []),
         ("wall time in s", round(seconds)),
     ]
     lines = [f"| {name} | {number:,} |" for name, number in rows]

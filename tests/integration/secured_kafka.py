@@ -37,6 +37,7 @@ LISTENERS = {
     "OTHER_NAME": ("SSL", "localhost"),  # its certificate is for another host
     "EXPIRED": ("SSL", "localhost"),  # its certificate is
 }
+REAUTHENTICATE_MS = 5000
 PACKAGE = "org.apache.kafka.common.security"
 
 
@@ -143,6 +144,8 @@ def _logins() -> dict[str, str]:
     for listener, mechanisms in {"login": [*logins][:2], "login_tls": [*logins]}.items():
         prefix = f"listener.name.{listener}"
         settings[f"{prefix}.sasl.enabled.mechanisms"] = ",".join(mechanisms).upper()
+        # So often a connection logs in again: a password that was changed is noticed.
+        settings[f"{prefix}.connections.max.reauth.ms"] = str(REAUTHENTICATE_MS)
         for mechanism in mechanisms:
             settings[f"{prefix}.{mechanism}.sasl.jaas.config"] = logins[mechanism]
     return settings

@@ -7,15 +7,19 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from certificates import KEY_PASSWORD, Authority, Identity
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.net.sasl import register_sasl_mechanism
+from kafka.net.sasl.scram import SaslMechanismScram
+from processes import wait_until
 from relay import relay, silent_server
 from secured_kafka import PASSWORD, SecuredKafka
 
-from delivery.broker import options
+from delivery.broker import connections, options
+from delivery.broker.connections import ClientFactory
 from delivery.errors import SettingsError, UnavailableError
 from delivery.settings import KafkaSettings
 
@@ -276,3 +280,36 @@ def test_a_refused_login_is_tried_once_and_leaves_nothing_running(way: Way, kind
         assert between.connections == 1
     names = [thread.name for thread in threading.enumerate()]
     assert not [name for name in names if name.startswith("kafka-io")], running
+
+
+class NotedLogin(SaslMechanismScram):  # type: ignore[misc]  # kafka-python is untyped
+    """A login whose time is noted."""
+
+    at: ClassVar[list[float]] = []
+
+    def __init__(self, **config: Any) -> None:
+        self.at.append(time.monotonic())
+        super().__init__(**config)
+
+
+def test_a_login_that_is_refused_later_on_is_not_tried_without_a_pause(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kafka-python alone tries it again at once."""
+    monkeypatch.setattr(connections, "FIRST_PAUSE_S", 2.0)
+    factory = ClientFactory(way.settings("LOGIN", "SASL_PLAINTEXT", **login()))
+    settings = way.settings("LOGIN", "SASL_PLAINTEXT", **login())
+    register_sasl_mechanism("SCRAM-SHA-256", NotedLogin, overwrite=True)
+    try:
+        with closing(options.connect(KafkaConsumer, settings, factory)):
+            way.kafka.set_password("worker", "another")
+            wait_until(lambda: factory.connections.refusal is not None, "it is refused")
+            NotedLogin.at.clear()
+            wait_until(lambda: len(NotedLogin.at) >= 2, "it is tried again, twice")
+            begun, again = NotedLogin.at[:2]
+            assert again - begun >= connections.FIRST_PAUSE_S
+            way.kafka.set_password("worker", PASSWORD)
+            wait_until(lambda: factory.connections.refusal is None, "it is let in again")
+    finally:
+        way.kafka.set_password("worker", PASSWORD)
+        register_sasl_mechanism("SCRAM-SHA-256", SaslMechanismScram, overwrite=True)
