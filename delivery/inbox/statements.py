@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from psycopg.types.string import BytesBinaryDumper
+
 from delivery.domain.decide import Change, Decision, Delivery, Duplicate, Entry, Key, Logged, State
 from delivery.domain.event import OrderCreated
 from delivery.errors import RaceError
@@ -172,6 +174,8 @@ class Statements:
         if not rows:
             return
         with self.connection.cursor() as cursor, cursor.copy(statement) as copy:
+            # In C: psycopg's own choice for bytea is in Python, and takes half of the row's time.
+            cursor.adapters.register_dumper(bytes, BytesBinaryDumper)
             copy.set_types(types)
             for row in rows:
                 copy.write_row(row)
