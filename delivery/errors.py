@@ -37,5 +37,9 @@ class FencedError(Exception):
     """Kafka gave this worker's place in the group to another one."""
 
 
+class GroupActiveError(Exception):
+    """The group has members, so that its offsets can't be set. The text says what to do."""
+
+
 class FloodError(Exception):
     """So many records in a row were rejected that the fault is not theirs. The text says which."""

@@ -32,7 +32,7 @@ from delivery.broker.connections import ClientFactory, Connections
 from delivery.broker.positions import REQUEST_TIMEOUT_MS, Positions
 from delivery.broker.refusals import Failure, explained
 from delivery.broker.start import RECREATED, metadata_of
-from delivery.domain.record import Partition, Record, offset_ranges
+from delivery.domain.record import Partition, PartitionLog, Record, offset_ranges
 from delivery.errors import FencedError, SettingsError, UnavailableError
 from delivery.settings import KafkaSettings
 
@@ -174,6 +174,7 @@ class GroupConsumer:
                 metadata = metadata_of(record.topic_id)
                 after = OffsetAndMetadata(record.offset + 1, metadata, record.leader_epoch)
                 offsets[partition] = after
+                self._positions.claim(record)
         if offsets:
             answer = self._answer = threading.Event()
             sent = self._consumer.commit_async(offsets, callback=_warn_of_failure)
@@ -195,6 +196,24 @@ class GroupConsumer:
             if partition in assigned:
                 self._consumer.seek(TopicPartition(*partition), first)
 
+    @property
+    def joins(self) -> int:
+        """How often partitions were assigned, and their positions set."""
+        return self._positions.joins
+
+    def claims(self) -> Mapping[PartitionLog, int]:
+        """For each of our partitions the offset up to which this service has committed, so that the
+        log has to hold the records below it. An offset that somebody else committed claims nothing.
+        """
+        return self._positions.claimed
+
+    def rewind_to(self, partition: PartitionLog, offset: int) -> None:
+        """Makes the next poll of a partition begin at `offset`, where it is still ours."""
+        topic, number, topic_id = partition
+        there = TopicPartition(topic, number)
+        if topic_id == self._positions.topic_id and there in self._consumer.assignment():
+            self._consumer.seek(there, offset)
+
     def idle(self, timeout_s: float) -> None:
         """Polls for up to `timeout_s` and takes nothing, so that the group keeps us."""
         self._consumer.pause(*self._consumer.assignment())
@@ -215,7 +234,7 @@ class GroupConsumer:
 
     def has_reached(self, end: Offsets) -> bool:
         """Whether the group has read every partition up to `end`: we ours, the others theirs."""
-        if self._positions.due.is_set():
+        if self._positions.due.is_set() or not self.joins:  # the log was not looked at yet
             return False
         ours = end.keys() & self._consumer.assignment()
         try:  # ours first: that asks nobody

@@ -17,7 +17,7 @@ from kafka.structs import OffsetAndMetadata
 
 from delivery.broker import internals
 from delivery.broker.start import DELETED, RECREATED, Committed, Start, start, topic_id_in
-from delivery.domain.record import UNKNOWN_TOPIC_ID, may_be_same_topic
+from delivery.domain.record import UNKNOWN_TOPIC_ID, PartitionLog, Record, may_be_same_topic
 
 log = structlog.get_logger()
 
@@ -43,6 +43,8 @@ class Positions:
     have_begun: bool = False  # with at least one partition
     topic_id: UUID = UNKNOWN_TOPIC_ID
     lost: int = 0  # records that were deleted unread
+    joins: int = 0  # how often positions were set after one
+    claimed: dict[PartitionLog, int] = field(default_factory=dict)  # by us, as of the last join
     _told_of: UUID = UNKNOWN_TOPIC_ID  # that it is another topic than the one before
     _counted: dict[TopicPartition, int] = field(default_factory=dict)  # as lost, up to here
 
@@ -60,12 +62,24 @@ class Positions:
         self.due.clear()
         try:
             partitions = self._consumer.assignment()
-            self._go_to({p: committed(self._consumer, p) for p in partitions})
+            found = {p: committed(self._consumer, p) for p in partitions}
+            self._go_to(found)
+            self.claimed = {
+                (p.topic, p.partition, self.topic_id): there.offset
+                for p, there in found.items()
+                if there is not None and there.topic_id == self.topic_id != UNKNOWN_TOPIC_ID
+            }
         except KafkaError as error:
             self.due.set()
             log.warning("kafka does not tell where to begin, asking again", error=str(error))
         else:
+            self.joins += 1
             self.have_begun = self.have_begun or bool(partitions)
+
+    def claim(self, record: Record) -> None:
+        """Notes that the log holds all records up to this one: its offset is being committed."""
+        if record.topic_id != UNKNOWN_TOPIC_ID:
+            self.claimed[record.topic, record.partition, record.topic_id] = record.offset + 1
 
     def go_on_within(self, positions: Mapping[TopicPartition, int]) -> None:
         """Goes on after a fetch before the beginning or beyond the end of partitions."""

@@ -4,20 +4,22 @@ It joins no group and commits nothing, so that a worker beside it does not notic
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from uuid import UUID
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.structs import OffsetAndMetadata
 
 from delivery.broker import internals, options
 from delivery.broker.connections import ClientFactory, Connections
 from delivery.broker.positions import committed
 from delivery.broker.refusals import Rights
-from delivery.domain.record import may_be_same_topic
-from delivery.errors import UnavailableError
+from delivery.broker.start import metadata_of
+from delivery.domain.record import Partition, may_be_same_topic
+from delivery.errors import GroupActiveError, UnavailableError
 from delivery.settings import KafkaSettings
 
 REQUEST_TIMEOUT_MS = 10_000
@@ -56,6 +58,32 @@ class Topic:
             for p, at in found.items()
             if at is not None and may_be_same_topic(at.topic_id, self.topic_id)
         }
+
+    def require_no_members(self) -> None:
+        """Raises GroupActiveError while the group has members: they would put its offsets back."""
+        with options.errors_translated(self.settings, RIGHTS):
+            admin = options.connect(KafkaAdminClient, self.settings)
+            try:
+                group = admin.describe_groups([self.settings.kafka_group_id])
+            finally:
+                admin.close()
+        members = group[self.settings.kafka_group_id]["members"]
+        if members:
+            raise GroupActiveError(
+                f"group {self.settings.kafka_group_id} has {len(members)} active members: stop the "
+                "workers first"
+            )
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Commits these offsets for the group, as one of its members would.
+
+        Raises GroupActiveError, UnavailableError, or ForbiddenError where a right is missing.
+        """
+        metadata = metadata_of(self.topic_id)
+        after = {TopicPartition(*p): OffsetAndMetadata(o, metadata, -1) for p, o in offsets.items()}
+        self.require_no_members()
+        with options.errors_translated(self.settings, RIGHTS):
+            self.consumer.commit(after, timeout_ms=REQUEST_TIMEOUT_MS)
 
     @property
     def topic_id(self) -> UUID:

@@ -20,6 +20,7 @@ _EXIT_CODES: dict[type[Exception], int] = {
     errors.ForbiddenError: USAGE,
     errors.FloodError: NO,
     errors.RaceError: NO,
+    errors.GroupActiveError: NO,
     errors.DeadLetterRefusedError: NO,
     errors.UnavailableError: UNREACHABLE,
     errors.FencedError: UNREACHABLE,

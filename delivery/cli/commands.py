@@ -17,6 +17,7 @@ COMMANDS = {
     "dead-letters": "Look at rejected records, replay them, or discard them.",
     "stats": "Count records by outcome, deliveries, and open dead letters.",
     "verify": "Prove the database against the guarantee and the topic.",
+    "rewind": "Read again what the log lacks below the committed offsets.",
     "serve": "Serve the history as web pages and as an HTTP API.",
     "migrate": "Bring the database's schema to this version's revision.",
     "publish": "Publish each line of a file as one record.",

@@ -69,6 +69,10 @@ class Metrics:
         self._races = counter(
             "delivery_races", "Batches decided again because somebody wrote in between."
         )
+        self._lacked = counter(
+            "delivery_records_missing_from_log",
+            "Records below the committed offsets that the log lacked, and that were read again.",
+        )
         self._lost = counter(
             "delivery_records_lost_to_retention",
             "Records that retention deleted before they were read.",
@@ -141,6 +145,10 @@ class Metrics:
     def lost(self, records: int) -> None:
         """Counts them."""
         self._lost.inc(records)
+
+    def lacked(self, records: int) -> None:
+        """Counts them."""
+        self._lacked.inc(records)
 
     def dead_letters(self, unresolved: Mapping[str, int]) -> None:
         """Sets the number for each reason, also to 0. Any thread may call this."""

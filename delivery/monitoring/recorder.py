@@ -28,6 +28,9 @@ class Recorder(Protocol):
     def lost(self, records: int) -> None:
         """Retention deleted so many records before they were read."""
 
+    def lacked(self, records: int) -> None:
+        """So many records were read again that the log lacked: the database was behind Kafka."""
+
 
 class NoOpRecorder:
     """The recorder of a worker that nobody watches."""
@@ -48,4 +51,7 @@ class NoOpRecorder:
         pass
 
     def lost(self, records: int) -> None:
+        pass
+
+    def lacked(self, records: int) -> None:
         pass

@@ -151,6 +151,11 @@ class Session:
                 self._connection.execute(_END_FROZEN, (APPLICATION, self.max_transaction_age))
         return self._connection
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection, as far as we know."""
+        return self._connection is not None
+
     def drop(self) -> None:
         """Closes the connection, and with it whatever transaction it holds."""
         if self._connection is not None:

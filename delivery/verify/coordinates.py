@@ -64,7 +64,10 @@ def account(
 
 def unaccounted(topic: str, partition: int, offset: int) -> Finding:
     """The finding for a record that is there, below the committed offset, and in no log."""
-    detail = "the record is in the topic, below the group's committed offset, and in no log"
+    detail = (
+        "the record is in the topic, below the group's committed offset, and in no log: "
+        "`delivery rewind` has it read again"
+    )
     return Finding("unaccounted_record", detail, coordinates=(topic, partition, offset))
 
 

@@ -5,7 +5,7 @@ unit tests.
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from delivery.domain.record import Partition, Record
+from delivery.domain.record import Partition, PartitionLog, Record
 
 End = Mapping[Any, int]  # for each partition the offset after the last record to read
 
@@ -24,6 +24,13 @@ class Consumer(Protocol):
     def rewind(self, records: Sequence[Record]) -> None: ...
 
     def idle(self, timeout_s: float) -> None: ...
+
+    @property
+    def joins(self) -> int: ...
+
+    def claims(self) -> Mapping[PartitionLog, int]: ...
+
+    def rewind_to(self, partition: PartitionLog, offset: int) -> None: ...
 
     def has_reached(self, end: End) -> bool: ...
 

@@ -22,6 +22,7 @@ from delivery.monitoring.recorder import NoOpRecorder, Recorder
 from delivery.postgres.database import Session
 from delivery.postgres.partitions import Partitions
 from delivery.worker.consumer import Consumer, End
+from delivery.worker.log_check import LogCheck
 from delivery.worker.prefetch import Prefetch
 from delivery.worker.shutdown import StopFlag
 
@@ -52,6 +53,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self._prefetch = Prefetch(self.consumer, self.contract)
+        self._log_check = LogCheck(self.consumer, self.database)
 
     def run(self, stop: StopFlag, end: End | None = None) -> Outcomes:
         """Processes records until `stop` is requested, or `end` is reached where it is given.
@@ -59,12 +61,17 @@ class Worker:
         Retries transient errors of the database; any other exception propagates. Kafka then keeps
         the records that were not processed.
         """
-        while not stop.requested and not self._has_reached(end):
-            batch = self._prefetch.take()
-            self.recorder.polled()
-            self._report()
-            if batch:
-                self._process(batch, stop)
+        while not stop.requested:
+            if self._log_check.is_due():
+                self._check_log(stop)
+            elif self._has_reached(end):
+                break
+            else:
+                batch = self._prefetch.take()
+                self.recorder.polled()
+                self._report()
+                if batch:
+                    self._process(batch, stop)
         self.consumer.wait()
         return self.totals
 
@@ -97,12 +104,21 @@ class Worker:
                 )
             raise
         else:
+            self.recorder.lacked(self._log_check.lacked(records))
             self.recorder.batch(records)
             self.consumer.commit(records)
             self._failures = 0
             if log.is_enabled_for(logging.DEBUG):
                 at = offset_ranges_text(records)
                 log.debug("batch", at=at, records=len(records), **outcomes)
+
+    def _check_log(self, stop: StopFlag) -> None:
+        """Before anything is polled on a new session or of a new assignment."""
+        try:
+            self._log_check.check(self.database.connection())
+        except UnavailableError as error:
+            self.database.drop()
+            self._wait_for_database(error, stop)
 
     def _on_wait(self) -> None:
         self.recorder.heartbeat()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from delivery.domain.record import Partition, Record
+from delivery.domain.record import Partition, PartitionLog, Record
 
 
 @dataclass
@@ -49,6 +49,14 @@ class FakeConsumer:
 
     def rewind(self, records: Sequence[Record]) -> None:
         self.position = min([self.position, *(record.offset for record in records)])
+
+    joins: int = 1
+
+    def claims(self) -> Mapping[PartitionLog, int]:
+        return {}
+
+    def rewind_to(self, partition: PartitionLog, offset: int) -> None:
+        self.position = offset
 
     def idle(self, timeout_s: float) -> None:
         self.idled += 1

@@ -11,6 +11,7 @@ from fake_consumer import FakeConsumer
 from delivery.domain.event import Contract
 from delivery.domain.record import Record
 from delivery.errors import FloodError, UnavailableError
+from delivery.inbox import log_end
 from delivery.inbox.transaction import Arrival, BatchResult
 from delivery.worker import loop
 from delivery.worker.loop import Worker
@@ -56,6 +57,7 @@ class FakeDatabase:
     """A session that is never there, or always."""
 
     dropped: int = 0
+    is_open: bool = True
 
     def connection(self) -> object:
         return self
@@ -80,6 +82,7 @@ def inbox(consumer: FakeConsumer, monkeypatch: pytest.MonkeyPatch) -> FakeInbox:
     fake = FakeInbox(consumer)
     monkeypatch.setattr(loop, "Inbox", fake)
     monkeypatch.setattr(loop, "FIRST_DELAY_S", 0.0)
+    monkeypatch.setattr(log_end, "missing_from", lambda _connection, _claims: {})
     return fake
 
 

@@ -26,6 +26,7 @@ NAMES = {
     "delivery_lag_records": "gauge",
     "delivery_database_retries_total": "counter",
     "delivery_races_total": "counter",
+    "delivery_records_missing_from_log_total": "counter",
     "delivery_dead_letters_unresolved": "gauge",
     "delivery_records_lost_to_retention_total": "counter",
     "delivery_last_loop_timestamp_seconds": "gauge",
