@@ -9,19 +9,15 @@ from typing import NamedTuple
 from kafka.errors import (
     AuthorizationError,
     GroupAuthorizationFailedError,
-    IllegalSaslStateError,
     IncompatibleBrokerVersion,
     InvalidReceiveError,
-    KafkaConfigurationError,
     KafkaConnectionError,
     KafkaTimeoutError,
     RequestTimedOutError,
-    SaslAuthenticationFailedError,
     UnknownTopicOrPartitionError,
-    UnsupportedSaslMechanismError,
 )
 
-from delivery.broker import probes, tls
+from delivery.broker import probes, sasl, tls
 from delivery.errors import ForbiddenError, SettingsError, UnavailableError
 from delivery.settings import KafkaSettings
 
@@ -64,7 +60,11 @@ def explained(failure: Failure, settings: KafkaSettings, rights: Rights = CONSUM
     if isinstance(error, UnknownTopicOrPartitionError):
         topic = settings.kafka_topic
         return UnavailableError(f"Kafka has no topic {topic}: check DELIVERY_KAFKA_TOPIC")
-    reason = _login(error, settings) or tls.refusal(error, settings) or _mixed_up(failure, settings)
+    reason = (
+        sasl.refusal(error, settings)
+        or tls.refusal(error, settings)
+        or _mixed_up(failure, settings)
+    )
     if reason:
         return SettingsError(f"Kafka at {failure.server} {reason}")
     return UnavailableError(
@@ -98,30 +98,6 @@ def _forbidden(error: BaseException, settings: KafkaSettings, rights: Rights) ->
         right = f"{rights.topic} on topic {settings.kafka_topic}"
     user = settings.kafka_sasl_username
     return ForbiddenError(f"Kafka's user{f' {user}' if user else ''} needs {right}")
-
-
-def _login(error: BaseException, settings: KafkaSettings) -> str | None:
-    mechanism, protocol = settings.kafka_sasl_mechanism or "", settings.kafka_security_protocol
-    match error:
-        case SaslAuthenticationFailedError():
-            said = str(error.args[0] if error.args else "").rpartition("Error: ")[2]
-            return f"refuses the login: check {_CREDENTIALS.get(mechanism, _PASSWORD)} ({said})"
-        case UnsupportedSaslMechanismError():
-            return f"has not enabled {mechanism}: check DELIVERY_KAFKA_SASL_MECHANISM"
-        case IllegalSaslStateError():
-            other = protocol.removeprefix("SASL_")
-            return f"takes no login: {_PROTOCOL} is {protocol}, not {other}"
-        case KafkaConfigurationError():
-            return f"can't be asked with these settings: {error}"
-    return None
-
-
-_PASSWORD = "DELIVERY_KAFKA_SASL_USERNAME and DELIVERY_KAFKA_SASL_PASSWORD"  # noqa: S105
-_CREDENTIALS = {
-    "OAUTHBEARER": "whom DELIVERY_KAFKA_SASL_OAUTH_CLIENT_ID gets a token for",
-    "GSSAPI": "the Kerberos ticket and DELIVERY_KAFKA_SASL_KERBEROS_SERVICE_NAME",
-    "AWS_MSK_IAM": "AWS's credentials, their policy and the region",
-}
 
 
 def _mixed_up(failure: Failure, settings: KafkaSettings) -> str | None:

@@ -1,4 +1,4 @@
-"""Logins: what kafka-python needs for each mechanism, from our settings."""
+"""Logins: kafka-python's options from our settings, and what a refused one means in their words."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,14 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from kafka.errors import KafkaConnectionError, KafkaError, SaslAuthenticationFailedError
+from kafka.errors import (
+    IllegalSaslStateError,
+    KafkaConfigurationError,
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailedError,
+    UnsupportedSaslMechanismError,
+)
 from kafka.net.sasl import register_sasl_mechanism
 from kafka.net.sasl.gssapi import SaslMechanismGSSAPI
 from kafka.net.sasl.msk import SaslMechanismAwsMskIam
@@ -48,6 +55,31 @@ def _require_library(mechanism: str) -> None:
             f"DELIVERY_KAFKA_SASL_MECHANISM {mechanism} needs the library {module}: "
             f"pip install 'delivery[{extra}]'"
         )
+
+
+def refusal(error: BaseException, settings: KafkaSettings) -> str | None:
+    """What is wrong with our login; None where it is not that."""
+    mechanism, protocol = settings.kafka_sasl_mechanism or "", settings.kafka_security_protocol
+    match error:
+        case SaslAuthenticationFailedError():
+            said = str(error.args[0] if error.args else "").rpartition("Error: ")[2]
+            return f"refuses the login: check {_CREDENTIALS.get(mechanism, _PASSWORD)} ({said})"
+        case UnsupportedSaslMechanismError():
+            return f"has not enabled {mechanism}: check DELIVERY_KAFKA_SASL_MECHANISM"
+        case IllegalSaslStateError():
+            other = protocol.removeprefix("SASL_")
+            return f"takes no login: DELIVERY_KAFKA_SECURITY_PROTOCOL is {protocol}, not {other}"
+        case KafkaConfigurationError():
+            return f"can't be asked with these settings: {error}"
+    return None
+
+
+_PASSWORD = "DELIVERY_KAFKA_SASL_USERNAME and DELIVERY_KAFKA_SASL_PASSWORD"  # noqa: S105
+_CREDENTIALS = {
+    "OAUTHBEARER": "whom DELIVERY_KAFKA_SASL_OAUTH_CLIENT_ID gets a token for",
+    "GSSAPI": "the Kerberos ticket and DELIVERY_KAFKA_SASL_KERBEROS_SERVICE_NAME",
+    "AWS_MSK_IAM": "AWS's credentials, their policy and the region",
+}
 
 
 @contextmanager

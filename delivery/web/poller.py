@@ -19,6 +19,7 @@ Value = TypeVar("Value")
 
 WANTED_S = 60.0  # so long after a request the value is kept fresh
 IDLE_INTERVAL_S = 30.0  # between two reads while no request wants it
+REFUSED_INTERVAL_S = 60.0  # after a refused login: one every few seconds locks accounts
 STOP_TIMEOUT_S = 0.5  # for the read in hand
 
 SHARE = 0.1  # of the time that reading may take: after a second of it come nine seconds' rest
@@ -67,14 +68,18 @@ class Poller(Generic[Value]):
 
     def _run(self) -> None:
         while not self._stopped.is_set():
+            rest_s = self._interval_s
             try:
                 with self._open() as read:
                     self._read_on(read)
-            except (UnavailableError, SettingsError, NotMigratedError, ForbiddenError) as error:
+            except SettingsError as error:
+                rest_s = max(rest_s, REFUSED_INTERVAL_S)
+                self._fail(str(error))
+            except (UnavailableError, NotMigratedError, ForbiddenError) as error:
                 self._fail(str(error))
             except Exception as error:  # a bug in here must not end the polling
                 self._fail(f"a bug: {type(error).__name__} at {raised_at(error)}")
-            self._stopped.wait(self._interval_s)
+            self._stopped.wait(rest_s)
 
     def _read_on(self, read: Callable[[], Value]) -> None:
         rest_s = 0.0

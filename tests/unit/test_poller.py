@@ -1,12 +1,14 @@
 """Polling beside the requests: again and again, and on after a failure."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from delivery.errors import UnavailableError
+from delivery.errors import SettingsError, UnavailableError
+from delivery.web import poller as module
 from delivery.web.poller import Poller
 
 SECONDS = 10.0  # a deadline
@@ -74,3 +76,11 @@ def test_after_a_failure_it_opens_anew_and_reads_on() -> None:
         assert poller.latest().value == 7
         assert poller.latest().error is None
         assert source.opened == 2
+
+
+def test_a_refused_login_is_tried_again_after_a_long_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REFUSED_INTERVAL_S", 0.3)
+    source, begun = Source(SettingsError("refused"), 7, 7), time.monotonic()
+    with polling(source) as poller:
+        assert poller.latest().value == 7
+    assert time.monotonic() - begun >= 0.3
