@@ -87,15 +87,19 @@ def of_compose(service: Container) -> Environment:
     return {name: re.sub(r"\$\{[^}]+\}", "x", value) for name, value in plain.items()}
 
 
-def of_container(container: Container) -> Environment:
-    """A container's variables, in the order in which Kubernetes lets one replace another."""
+def of_container(pod: dict[str, Any]) -> Environment:
+    """The settings of a pod's container: the files that it mounts, and its variables over them."""
+    container = only_container(pod)
     found: Environment = {}
-    for source in container["envFrom"]:
-        (kind, reference), *_ = source.items()
-        is_secret = kind == "secretRef"
-        given = manifest("Secret" if is_secret else "ConfigMap", reference["name"])
-        found |= given["stringData" if is_secret else "data"]
-    return found
+    plain = {given["name"]: given["value"] for given in container["env"]}
+    (volume,), (mount,) = pod["volumes"], container["volumeMounts"]
+    folder = plain.pop("DELIVERY_SECRETS_DIR")
+    assert (mount["name"], mount["mountPath"]) == (volume["name"], folder)
+    for source in volume["projected"]["sources"]:
+        found |= manifest("Secret", source["secret"]["name"])["stringData"]
+    for source in container.get("envFrom", []):
+        found |= manifest("ConfigMap", source["configMapRef"]["name"])["data"]
+    return found | plain
 
 
 def all_settings() -> dict[str, type[BaseSettings]]:

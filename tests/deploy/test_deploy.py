@@ -90,7 +90,7 @@ def environments() -> Iterator[tuple[str, str, deployment.Environment]]:
         yield f"compose.yaml {name}", service["command"][0], deployment.of_compose(service)
     for name, pod in deployment.pods().items():
         container = deployment.only_container(pod)
-        given = deployment.of_container(container)
+        given = deployment.of_container(pod)
         yield f"kubernetes {name}", container["args"][0], given
     for command in ("worker", "serve"):
         for all_of_it in (False, True):

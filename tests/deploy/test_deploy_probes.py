@@ -21,7 +21,8 @@ def port_of(container: Container, name: str) -> int:
 
 
 def test_the_workers_probes_ask_the_endpoints_that_it_has() -> None:
-    container = only_container(deployment.pods()["delivery-worker"])
+    pod = deployment.pods()["delivery-worker"]
+    container = only_container(pod)
     asked = {kind: probe["path"] for kind, probe in probes(container).items()}
     assert asked["livenessProbe"] == asked["startupProbe"] == "/healthz"
     assert asked["readinessProbe"] == "/readyz"
@@ -29,15 +30,16 @@ def test_the_workers_probes_ask_the_endpoints_that_it_has() -> None:
     for path in {*asked.values(), monitor["path"]}:
         assert f'"{path}":' in inspect.getsource(monitoring)
     for port in [probe["port"] for probe in probes(container).values()] + [monitor["port"]]:
-        assert str(port_of(container, port)) == of_container(container)["DELIVERY_METRICS_PORT"]
+        assert str(port_of(container, port)) == of_container(pod)["DELIVERY_METRICS_PORT"]
 
 
 def test_the_pages_probes_are_answered_without_a_database() -> None:
-    container = only_container(deployment.pods()["delivery-serve"])
+    pod = deployment.pods()["delivery-serve"]
+    container = only_container(pod)
     for probe in probes(container).values():
         assert status(probe["path"]) == 200
         port = port_of(container, probe["port"])
-        assert str(port) == of_container(container)["DELIVERY_WEB_PORT"]
+        assert str(port) == of_container(pod)["DELIVERY_WEB_PORT"]
     (service,) = deployment.manifest("Service", "delivery-serve")["spec"]["ports"]
     assert port_of(container, service["targetPort"])
 
