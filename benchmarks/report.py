@@ -30,14 +30,21 @@ def write(folder: Path) -> list[Figures]:
     if not measured:
         raise NothingMeasuredError(f"nothing is measured in {folder} yet")
     told = figures.of(measured)
-    report = {
-        "machine": json.loads((folder / "machine.json").read_text()),
-        "figures": [vars(one) for one in told],
-        "parts": measured,
-    }
-    (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    machine = json.loads((folder / "machine.json").read_text())
+    (folder / "report.json").write_text(_json(machine, measured))
     charts.draw(measured, folder)
     return told
+
+
+def _json(machine: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) -> str:
+    """A line for each sample, so that a difference between two reports can be read."""
+    lines = [f'{{"machine": {json.dumps(machine)},', '"parts": {']
+    for name, part in measured.items():
+        about = {key: value for key, value in part.items() if key != "samples"}
+        lines.append(f'"{name}": {json.dumps(about)[:-1]}, "samples": [')
+        lines.append(",\n".join(map(json.dumps, part["samples"])))
+        lines.append("]}" if name == list(measured)[-1] else "]},")
+    return "\n".join([*lines, "}}", ""])
 
 
 def show(told: list[Figures]) -> None:
@@ -61,18 +68,22 @@ def write_docs(folder: Path, told: list[Figures], docs: Path = DOCS) -> None:
         raise NothingMeasuredError(f"{folder} is of a quick run, which tells nothing of speed")
     beside = docs.with_suffix("")
     beside.mkdir(exist_ok=True)
-    for one in told:
-        for ending in ("png", "svg") if one.chart else ():
-            shutil.copyfile(folder / f"{one.chart}.{ending}", beside / f"{one.chart}.{ending}")
+    for chart in (one.chart for one in told if one.chart):
+        shutil.copyfile(folder / f"{chart}.png", beside / f"{chart}.png")
     shutil.copyfile(folder / "report.json", beside / "report.json")
-    report = json.loads((folder / "report.json").read_text())
-    made = "\n\n".join([_machine(report), *(_markdown(one, beside.name) for one in told)])
+    docs.write_text(renewed(docs.read_text(), json.loads((folder / "report.json").read_text())))
+
+
+def renewed(document: str, report: Mapping[str, Any]) -> str:
+    """The document with the figures of this report."""
+    tables = (_markdown(one, DOCS.stem) for one in figures.of(report["parts"]))
+    made = "\n\n".join([_machine(report), *tables])
     between = re.compile(f"(?<={re.escape(BEGIN)}\n).*(?={re.escape(END)})", re.DOTALL)
-    docs.write_text(between.sub(lambda _: f"\n{made}\n\n", docs.read_text()))
+    return between.sub(lambda _: f"\n{made}\n\n", document)
 
 
 def _markdown(one: Figures, folder: str) -> str:
-    chart = f"\n\n![{one.title}]({folder}/{one.chart}.svg)" if one.chart else ""
+    chart = f"\n\n![{one.title}]({folder}/{one.chart}.png)" if one.chart else ""
     lines = [f"| {' | '.join(row)} |" for row in (one.columns, *one.rows)]
     rule = f"|---|{'---:|' * (len(one.columns) - 1)}"
     table = "\n".join(["", "", lines[0], rule, *lines[1:]]) if one.rows else ""

@@ -1,15 +1,16 @@
-"""Which tests need which servers, and which of them run while no other does."""
+"""Which tests need a broker, and which of them run while no other test does."""
 
 import fcntl
-import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+BROKERS = {"kafka_server", "secured_kafka"}  # fixtures
+
 MARKERS = {
-    "kafka": "has a broker; set by itself where the test uses the fixture kafka_server",
+    "kafka": f"needs a broker; set by itself where a test uses one of {', '.join(sorted(BROKERS))}",
     "alone": "runs last, and while no other test does",
 }
 
@@ -19,21 +20,24 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: {meaning}")
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m selects
+@pytest.hookimpl(tryfirst=True)  # before -m selects, and before xdist groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "kafka_server" in getattr(item, "fixturenames", ()):
+        used = BROKERS.intersection(getattr(item, "fixturenames", ()))
+        if used:
             item.add_marker(pytest.mark.kafka)
-    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+        if "secured_kafka" in used:  # one process starts it, not each
+            item.add_marker(pytest.mark.xdist_group("secured_kafka"))
+    items.sort(key=_is_alone)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # around the time limit: to wait is no test's fault
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Where tests run in several processes, they share a lock that one `alone` has to itself."""
-    run = getattr(item.config, "workerinput", {}).get("testrunuid")
-    if run is None:
+    """Tests in several processes share a lock on this file, which one `alone` has to itself."""
+    with Path(__file__).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if _is_alone(item) else fcntl.LOCK_SH)
         return (yield)
-    alone = item.get_closest_marker("alone") is not None
-    with (Path(tempfile.gettempdir()) / f"delivery-tests-{run}").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        return (yield)
+
+
+def _is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None

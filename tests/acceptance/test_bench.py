@@ -1,6 +1,7 @@
 """`scripts/bench --quick`: every contender did what it should. How fast, no test tells."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,10 +66,19 @@ def test_a_report_has_every_part_and_the_machine(report: dict[str, Any]) -> None
     assert report["machine"]["cores"]
 
 
-def test_a_report_has_its_charts_as_png_and_svg(folder: Path) -> None:
+def test_a_report_has_its_charts(folder: Path) -> None:
     for chart in CHARTS:
         assert (folder / f"{chart}.png").read_bytes().startswith(b"\x89PNG")
-        assert "</svg>" in (folder / f"{chart}.svg").read_text()
+
+
+def test_the_documents_figures_are_those_of_the_report_beside_it() -> None:
+    from benchmarks.report import DOCS, renewed  # here: it needs the extra `bench`
+
+    report = json.loads((DOCS.with_suffix("") / "report.json").read_text())
+    document = DOCS.read_text()
+    assert renewed(document, report) == document
+    for chart in re.findall(r"\]\((benchmarks/\w+\.png)\)", document):
+        assert (DOCS.parent / chart).exists()
 
 
 def test_every_contender_processed_every_record(samples: dict[str, list[dict[str, Any]]]) -> None:
