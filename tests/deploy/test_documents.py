@@ -1,0 +1,67 @@
+"""What documents, code and tests cite is there; so is what the workflow runs."""
+
+import re
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import yaml
+from deployment import ROOT
+
+FOLDERS = ("alembic", "benchmarks", "delivery", "deploy", "docs", "scripts", "tests")
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")]
+SOURCES = [path for name in FOLDERS for path in (ROOT / name).rglob("*.py")]
+
+LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+PATH = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]*)`")
+NAME_OF_A_DOCUMENT = re.compile(r"\b[A-Z][A-Z_]+\.md\b")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_document_links_to_files_that_are_there(document: Path) -> None:
+    text = document.read_text()
+    assert [link for link in LINK.findall(text) if not (document.parent / link).exists()] == []
+    assert [path for path in PATH.findall(text) if not (ROOT / path).exists()] == []
+
+
+def test_code_and_tests_cite_documents_that_are_there() -> None:
+    there = {path.name for path in DOCUMENTS}
+    cited = {(path.name, name) for path in SOURCES for name in cites(path.read_text())}
+    assert {(where, name) for where, name in cited if name not in there} == set()
+
+
+def cites(text: str) -> list[str]:
+    return NAME_OF_A_DOCUMENT.findall(text)
+
+
+def workflow() -> dict[str, Any]:
+    """It. YAML 1.1 takes its key `on` for a truth value."""
+    read = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    return {"on" if name is True else name: value for name, value in read.items()}
+
+
+def test_the_workflow_is_one_that_github_understands() -> None:
+    schemas = files("check_jsonschema.builtin_schemas.vendor")
+    schema = (schemas / "github-workflows.json").read_text()
+    jsonschema_rs.validate(yaml.safe_load(schema), workflow())
+
+
+def test_the_workflow_runs_what_has_to_be_green_on_versions_that_are_promised() -> None:
+    job = workflow()["jobs"]["run"]
+    assert job["steps"][-1] == {"run": ".ci/run"}
+    assert (ROOT / ".ci/run").stat().st_mode & 0o111
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    versions = job["strategy"]["matrix"]["python"]
+    assert project["requires-python"] == f">={versions[0]}"
+    promised = {name.rpartition(" ")[2] for name in project["classifiers"] if "Python ::" in name}
+    assert set(versions) <= promised
+
+
+def test_before_a_commit_nothing_is_fetched() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    (repository,) = config["repos"]
+    assert repository["repo"] == "local"
+    assert all((ROOT / hook["entry"]).exists() for hook in repository["hooks"])
