@@ -20,14 +20,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: {meaning}")
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m selects, and before xdist groups
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        used = BROKERS.intersection(getattr(item, "fixturenames", ()))
-        if used:
+        if BROKERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.kafka)
-        if "secured_kafka" in used:  # one process starts it, not each
-            item.add_marker(pytest.mark.xdist_group("secured_kafka"))
     items.sort(key=_is_alone)
 
 

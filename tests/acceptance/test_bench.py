@@ -54,7 +54,6 @@ def samples(report: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 pytestmark = [
     pytest.mark.kafka,
     pytest.mark.alone,
-    pytest.mark.xdist_group("bench"),
     pytest.mark.timeout(400),  # the first test waits for the run
 ]
 

@@ -32,8 +32,6 @@ UNFOLD = "() => document.querySelectorAll('details').forEach(part => part.open =
 
 NewPage = Callable[..., Page]
 
-pytestmark = pytest.mark.xdist_group("browser")  # they share one
-
 
 @pytest.fixture(scope="module")
 def address(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:

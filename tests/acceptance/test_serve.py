@@ -144,7 +144,7 @@ def test_sigterm_during_an_outage_ends_it_too(
     client = connect(served)
     own_server.stop()
     assert client.get("/readyz").status_code == 503
-    assert served.end(signal.SIGTERM, seconds=10) == 0
+    assert served.end(signal.SIGTERM, seconds=30) == 0
 
 
 def test_sigterm_ends_it_while_the_database_is_frozen(
@@ -156,7 +156,7 @@ def test_sigterm_ends_it_while_the_database_is_frozen(
     with frozen(own_server.pid), ThreadPoolExecutor() as threads:
         asked = threads.submit(client.get, "/api/events")
         assert client.get("/healthz").status_code == 200
-        assert served.end(signal.SIGTERM, seconds=12) == 0
+        assert served.end(signal.SIGTERM, seconds=30) == 0
     assert asked.done()
 
 

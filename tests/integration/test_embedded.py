@@ -17,7 +17,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 
 import delivery
-from delivery.embedded import kafka, postgres, servers
+from delivery.embedded import kafka, ports, postgres, servers
 from delivery.embedded.jars import kafka_jars
 from delivery.embedded.processes import pids_in
 from delivery.errors import EmbeddedUnavailableError
@@ -243,6 +243,25 @@ def test_a_wanted_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedUnavailableError, match=f"port {holder.port} .* is taken"):
         postgres.start(tmp_path / "other", holder.port)
     holder.stop()
+
+
+def test_a_port_is_given_to_one_although_nobody_listens_on_it_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    candidates = [ports.free_port() for _ in range(2)]
+    asked = "from delivery.embedded import ports; print(ports.free_port())"
+    elsewhere = subprocess.Popen(
+        [sys.executable, "-c", f"{asked}; input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert elsewhere.stdout
+    with elsewhere, monkeypatch.context() as patched:
+        taken = int(elsewhere.stdout.readline())
+        free = ports.free_port(besides=taken)
+        patched.setattr("random.SystemRandom.sample", lambda *_: [*candidates, taken, free])
+        with pytest.raises(EmbeddedUnavailableError, match="no free port"):
+            ports.free_port()
+        elsewhere.communicate(b"\n")
+        assert ports.free_port() == taken
 
 
 def test_a_remembered_port_that_is_taken_is_replaced(tmp_path: Path) -> None:

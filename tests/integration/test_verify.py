@@ -95,8 +95,6 @@ class Verified:
 
 Verify = Callable[..., Verified]
 
-pytestmark = pytest.mark.xdist_group("verify")  # they share a story
-
 
 @pytest.fixture(scope="module")
 def story(
