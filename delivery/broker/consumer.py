@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -23,25 +23,22 @@ from kafka.errors import (
     OffsetOutOfRangeError,
     RetriableError,
     SaslAuthenticationFailedError,
-    TopicAuthorizationFailedError,
 )
 from kafka.structs import OffsetAndMetadata
 
 from delivery.broker import internals, options, reader
 from delivery.broker.connections import ClientFactory, Connections
+from delivery.broker.obstacle import Obstacle, TopicWatch
 from delivery.broker.positions import REQUEST_TIMEOUT_MS, Positions
-from delivery.broker.refusals import Failure, explained
 from delivery.broker.start import RECREATED, metadata_of
 from delivery.domain.record import Partition, PartitionLog, Record, offset_ranges
-from delivery.errors import FencedError, SettingsError, UnavailableError
+from delivery.errors import FencedError, UnavailableError
 from delivery.settings import KafkaSettings
 
 log = structlog.get_logger()
 
 POLL_TIMEOUT_S = 1.0  # poll() waits all of it even when SIGTERM came
-METADATA_EVERY_S = 1.0  # so old what is known of the topic may be when records are taken
 PAUSE_S = 0.1  # between two polls; behind a longer one the topic is looked at again
-WARN_EVERY_S = 5.0  # while there is no topic, or a right is missing
 COMMIT_TIMEOUT_S = 3.0
 
 CLOSE_TIMEOUT_MS = 2000
@@ -106,9 +103,10 @@ class GroupConsumer:
     _is_full: bool = False  # the last batch was, so that more records are likely there
     _answer: threading.Event | None = None  # Kafka's to the last commit
     _polled_at: float = 0.0
-    _looked_at: float = 0.0  # when the topic was
-    _warned_at: float = 0.0
-    _obstacle: str | None = None  # why no record can come, where the group is not to blame
+    _refused: Obstacle = field(default_factory=Obstacle)
+
+    def __post_init__(self) -> None:
+        self._watch = TopicWatch(self._consumer, self._settings, self._positions)
 
     @property
     def topic(self) -> str:
@@ -124,11 +122,9 @@ class GroupConsumer:
         SettingsError where the right to the topic is missing, or the topic and it can't wait.
         """
         self._consumer.subscribe([self.topic], listener=_Listener(self._positions.due))
-        internals.refresh_metadata(self._consumer, REQUEST_TIMEOUT_MS / 1000)
-        state = internals.topic_state(self._consumer, self.topic)
-        if not (state.exists or state.is_forbidden or wait_for_topic):
-            raise SettingsError(f"{self._no_topic}, or publish to it first")
-        self._look_at_topic()
+        if not wait_for_topic:
+            self._watch.require()
+        self._watch.look(at_once=wait_for_topic)
 
     def poll(self, timeout_s: float = POLL_TIMEOUT_S) -> list[Record]:
         """The next records, ordered by partition and offset; none after `timeout_s` without any.
@@ -259,13 +255,13 @@ class GroupConsumer:
         """Why no record can come: a login, a right or the topic is missing, or the group is not
         joined.
         """
-        refusal = self._connections.refusal
-        return self._obstacle or refusal or internals.why_absent(self._consumer)
+        refused = self._refused.why or self._connections.refusal
+        return refused or self._watch.obstacle.why or internals.why_absent(self._consumer)
 
     def _take(self, timeout_s: float) -> list[Record]:
         was_away = time.monotonic() - self._polled_at > PAUSE_S
         polled = self._poll(timeout_s)
-        self._look_at_topic(at_once=was_away)
+        self._watch.look(at_once=was_away)
         if self._positions.due.is_set():
             polled = {}  # read at positions of before
             self._positions.begin()
@@ -282,58 +278,23 @@ class GroupConsumer:
         except NoOffsetForPartitionError:
             self._positions.due.set()
         except OffsetOutOfRangeError as error:
-            self._look_at_topic(at_once=True)
+            self._watch.look(at_once=True)
             self._positions.go_on_within(*error.args)
         except LogTruncationError as error:
-            self._look_at_topic(at_once=True)
+            self._watch.look(at_once=True)
             self._positions.go_on_before(error.divergent_offsets)
         except (AuthorizationError, SaslAuthenticationFailedError) as error:
-            self._meet(self._explained(error))
+            self._refused.meet(self._watch.refusal(error))
             time.sleep(timeout_s)  # kafka-python raises it at once, at each poll
         except RetriableError as error:  # the broker is away; it comes back by itself
             log.warning("kafka is unavailable, polling on", error=str(error))
         else:
+            self._refused.clear()
             return polled
         return {}
 
-    def _look_at_topic(self, at_once: bool = False) -> None:
-        """Sees whether the topic is still there and the same: about once a second, and after a
-        pause, in which no fetch was under way that would have failed.
-
-        Kafka answers a fetch by the topic's name only. Where a topic is deleted, made anew and
-        filled beyond the position between two fetches, its records are read twice, never lost.
-        """
-        if at_once or time.monotonic() - self._looked_at > METADATA_EVERY_S:
-            internals.refresh_metadata(self._consumer, METADATA_EVERY_S)
-            self._looked_at = time.monotonic()
-        state = internals.topic_state(self._consumer, self.topic)
-        if state.is_forbidden:
-            self._meet(self._explained(TopicAuthorizationFailedError()))
-        elif not state.exists:
-            self._meet(self._no_topic, may_come=True)
-        else:
-            self._obstacle = None
-        self._positions.belong_to(state.topic_id)
-
-    def _meet(self, obstacle: str, may_come: bool = False) -> None:
-        """Notes and says why no record comes. Raises SettingsError where that is no change."""
-        if not self._positions.have_begun and not may_come:
-            raise SettingsError(obstacle)
-        self._obstacle = obstacle
-        if time.monotonic() - self._warned_at > WARN_EVERY_S:
-            self._warned_at = time.monotonic()
-            log.warning(obstacle)
-
-    def _explained(self, error: KafkaError) -> str:
-        failure = Failure(self._settings.kafka_bootstrap_servers, error)
-        return str(explained(failure, self._settings))
-
     def _position(self, partition: TopicPartition) -> int:
         return self._consumer.position(partition, timeout_ms=REQUEST_TIMEOUT_MS) or 0
-
-    @property
-    def _no_topic(self) -> str:
-        return f"Kafka has no topic {self.topic}: check DELIVERY_KAFKA_TOPIC"
 
 
 @dataclass
