@@ -11,12 +11,12 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from benchmarks import machine, report, stage
+from benchmarks import environment, machine, report
+from benchmarks.environment import Environment
 from benchmarks.measures.growth import NoRoomError
 from benchmarks.parts import PARTS, Part, Samples, UnknownPartError, chosen, save
 from benchmarks.report import NothingMeasuredError
 from benchmarks.sizes import FULL, QUICK
-from benchmarks.stage import Stage
 
 NOTHING = "nothing"
 QUICK_MINUTES = 2
@@ -64,10 +64,10 @@ def main(
         if wanted:
             settings = dict(_setting(text) for text in postgres or ())
             _measure(folder, wanted, quick, settings)
-        told = report.write(folder)
-        report.show(told)
+        shown = report.write(folder)
+        report.show(shown)
         if docs:
-            report.write_docs(folder, told)
+            report.write_docs(folder, shown)
     except (UnknownPartError, NothingMeasuredError, NoRoomError) as error:
         typer.echo(f"scripts/bench: {error}", err=True)
         sys.exit(2)
@@ -86,23 +86,25 @@ def _measure(folder: Path, wanted: list[Part], quick: bool, settings: Mapping[st
     _say(f"{', '.join(part.name for part in wanted)}: about {minutes:.0f} minutes")
     folder.mkdir(parents=True, exist_ok=True)
     for postgres, parts in groupby(wanted, key=lambda part: part.postgres()):
-        with stage.opened({**({} if quick else postgres), **settings}, fast_start=quick) as opened:
-            told = machine.description(opened)
-            (folder / "machine.json").write_text(json.dumps(told, indent=1) + "\n")
+        with environment.opened(
+            {**({} if quick else postgres), **settings}, fast_start=quick
+        ) as opened:
+            facts = machine.description(opened)
+            (folder / "machine.json").write_text(json.dumps(facts, indent=1) + "\n")
             for part in parts:
                 _take(opened, folder, part, quick)
 
 
-def _take(opened: Stage, folder: Path, part: Part, quick: bool) -> None:
+def _take(opened: Environment, folder: Path, part: Part, quick: bool) -> None:
     samples: Samples = []
-    told = {"quick": quick, "postgresql_settings": machine.postgresql_settings(opened)}
+    facts = {"quick": quick, "postgresql_settings": machine.postgresql_settings(opened)}
     begun = time.monotonic()
     _say(f"{part.name} ...")
     for sample in part.measure(opened, QUICK if quick else FULL):
         samples.append(sample)
-        save(folder, part, samples, complete=False, **told)
+        save(folder, part, samples, complete=False, **facts)
         _say(f"  {_line(sample)}")
-    save(folder, part, samples, complete=True, **told)
+    save(folder, part, samples, complete=True, **facts)
     _say(f"{part.name}: {(time.monotonic() - begun) / 60:.1f} minutes")
 
 

@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.field import ALL, DESIGNS
+from benchmarks.contenders import ALL, DESIGNS
 from benchmarks.figures import by_stage, where
 from benchmarks.parts import Samples
 from benchmarks.spread import Spread, spread
@@ -67,13 +67,13 @@ def _throughput(axes: Axes, samples: Samples) -> None:
     axes.set_xlabel("records/s (logarithmic), median, minimum and maximum")
 
 
-def _bars(axes: Axes, bars: Mapping[str, Spread], form: str) -> None:
+def _bars(axes: Axes, bars: Mapping[str, Spread], format_: str) -> None:
     """Horizontal bars from the top down, each with its value and a whisker."""
-    for place, (label, s) in enumerate(bars.items()):
+    for row, (label, s) in enumerate(bars.items()):
         whisker = [[s.median - s.low], [s.high - s.median]]
-        axes.barh([label], [s.median], xerr=whisker, capsize=3, **_bar(place))
+        axes.barh([label], [s.median], xerr=whisker, capsize=3, **_bar(row))
         axes.annotate(
-            form.format(s.median), (s.high, place), (6, 0), textcoords="offset points", va="center"
+            format_.format(s.median), (s.high, row), (6, 0), textcoords="offset points", va="center"
         )
     axes.invert_yaxis()
     axes.margins(x=0.15)
@@ -83,13 +83,13 @@ def _cost(axes: Axes, samples: Samples) -> None:
     designs = [c for c in ALL if where(samples, contender=c.name)]
     ends = [0.0] * len(designs)
     names = {"process": "the process", "postgres": "PostgreSQL", "redis": "Redis"}
-    for place, (name, label) in enumerate(names.items()):
+    for row, (name, label) in enumerate(names.items()):
         found = [spread(where(samples, contender=c.name), f"{name}_cpu") for c in designs]
         lengths = [s.median if s else 0.0 for s in found]
-        axes.barh([c.label for c in designs], lengths, left=ends, label=label, **_bar(place))
+        axes.barh([c.label for c in designs], lengths, left=ends, label=label, **_bar(row))
         ends = [end + length for end, length in zip(ends, lengths, strict=True)]
-    for place, end in enumerate(ends):
-        axes.annotate(f"{end:,.0f}", (end, place), (6, 0), textcoords="offset points", va="center")
+    for row, end in enumerate(ends):
+        axes.annotate(f"{end:,.0f}", (end, row), (6, 0), textcoords="offset points", va="center")
     axes.invert_yaxis()
     axes.set_xlim(right=max(ends) * 1.15)
     axes.set_xlabel("CPU seconds for a million records, medians")
@@ -97,14 +97,14 @@ def _cost(axes: Axes, samples: Samples) -> None:
 
 
 def _latency(axes: Axes, samples: Samples) -> None:
-    for place, contender in enumerate(DESIGNS):
+    for row, contender in enumerate(DESIGNS):
         for name, line in (("p50", LINES[0]), ("p99", LINES[1])):
             of_it = where(samples, contender=contender.name)
             rates = sorted({s["rate"] for s in of_it})
             found = [s for rate in rates if (s := spread(where(of_it, rate=rate), name))]
             label = f"{contender.label}, {name}"
             axes.errorbar(rates, [s.median for s in found], _whiskers(found), capsize=3,
-                          label=label, **_line(place, line))  # fmt: skip
+                          label=label, **_line(row, line))  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("records/s produced (logarithmic)")
@@ -114,14 +114,14 @@ def _latency(axes: Axes, samples: Samples) -> None:
 
 
 def _growth(axes: Axes, samples: Samples) -> None:
-    for place, (ids, target) in enumerate((("sequential", 0.9), ("random", 0.8))):
+    for row, (ids, target) in enumerate((("sequential", 0.9), ("random", 0.8))):
         of_it = where(samples, ids=ids)
         counts = sorted({s["rows"] for s in of_it})
         found = [s for count in counts if (s := spread(where(of_it, rows=count), "ratio"))]
         axes.errorbar([count / 1e6 for count in counts], [s.median for s in found],
                       _whiskers(found), capsize=3, label=f"{ids} order ids",
-                      **_line(place, LINES[place]))  # fmt: skip
-        axes.axhline(target, color="0.6", linewidth=0.8, linestyle=LINES[place])
+                      **_line(row, LINES[row]))  # fmt: skip
+        axes.axhline(target, color="0.6", linewidth=0.8, linestyle=LINES[row])
         axes.annotate(f"target, {ids}: {target}", (1, target), (0, 2), fontsize=8, ha="right",
                       xycoords=("axes fraction", "data"), textcoords="offset points")  # fmt: skip
     axes.set_ylim(bottom=0)
@@ -132,11 +132,11 @@ def _growth(axes: Axes, samples: Samples) -> None:
 
 def _lookups(axes: Axes, samples: Samples) -> None:
     names = {"order": "an order", "window": "100 rows of a window"}
-    for place, ids in enumerate(("sequential", "random")):
+    for row, ids in enumerate(("sequential", "random")):
         of_it = sorted(where(samples, ids=ids), key=lambda s: s["rows"])
         for line, (name, label) in zip(LINES, names.items(), strict=False):
             axes.plot([s["rows"] / 1e6 for s in of_it], [s[f"{name}_ms"] for s in of_it],
-                      label=f"{label}, {ids} ids", **_line(place, line))  # fmt: skip
+                      label=f"{label}, {ids} ids", **_line(row, line))  # fmt: skip
     axes.set_ylim(bottom=0)
     axes.set_xlabel("million rows in the log")
     axes.set_ylabel("ms for the query, median")
@@ -160,12 +160,12 @@ def _profile(axes: Axes, samples: Samples) -> None:
     axes.set_xlabel("microseconds a record, waits included; median, minimum and maximum")
 
 
-def _bar(place: int) -> dict[str, Any]:
-    return {"color": GREYS[place % 5], "hatch": HATCHES[place % 5], "edgecolor": "black"}
+def _bar(row: int) -> dict[str, Any]:
+    return {"color": GREYS[row % 5], "hatch": HATCHES[row % 5], "edgecolor": "black"}
 
 
-def _line(place: int, style: str) -> dict[str, Any]:
-    return {"marker": MARKERS[place], "linestyle": style, "color": f"{place * 0.3:.1f}"}
+def _line(row: int, style: str) -> dict[str, Any]:
+    return {"marker": MARKERS[row], "linestyle": style, "color": f"{row * 0.3:.1f}"}
 
 
 def _whiskers(found: list[Spread]) -> list[list[float]]:

@@ -12,8 +12,8 @@ from datetime import datetime
 import psycopg
 from psycopg import sql
 
-from benchmarks.field import Contender
-from benchmarks.stage import Connection
+from benchmarks.contenders import Contender
+from benchmarks.environment import Connection
 
 _LAST = """
 SELECT max(pg_xact_commit_timestamp(xmin)) FROM {log} WHERE record_topic = %s
@@ -45,13 +45,13 @@ def connected(url: str) -> Iterator[Connection]:
 def last(connection: Connection, contender: Contender, topic: str) -> datetime:
     """When the last row of this topic's records was committed."""
     ((time,),) = connection.execute(_about(_LAST, contender), (topic,))
-    moment: datetime = time
-    return moment
+    committed_at: datetime = time
+    return committed_at
 
 
-def count_after(connection: Connection, contender: Contender, topic: str, moment: datetime) -> int:
+def count_after(connection: Connection, contender: Contender, topic: str, time: datetime) -> int:
     """How many rows of this topic's records were committed after that."""
-    ((count,),) = connection.execute(_about(_AFTER, contender), (topic, moment))
+    ((count,),) = connection.execute(_about(_AFTER, contender), (topic, time))
     return int(count)
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from psycopg import sql
 
-from benchmarks.field import Contender
-from benchmarks.stage import Connection
+from benchmarks.contenders import Contender
+from benchmarks.environment import Connection
 
 # The error of a moment: it would be gone at the next try. A sequence for each order remembers
 # whether it has struck, for what a sequence has given stays given when the transaction rolls back.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.field import ALL, DESIGNS, POLL, WORKER, Contender
+from benchmarks.contenders import ALL, DESIGNS, POLL, WORKER, Contender
 from benchmarks.parts import Samples
 from benchmarks.spread import Spread, scaled, spread
 
@@ -23,10 +23,10 @@ class Figures:
 
 
 def of(parts: Mapping[str, Mapping[str, Any]]) -> list[Figures]:
-    """All that can be told of the parts that are there."""
+    """All that can be said of the parts that are there."""
     samples = {name: part["samples"] for name, part in parts.items()}
     growing = [*samples.get("growth-sequential", []), *samples.get("growth-random", [])]
-    told: list[tuple[Callable[[Samples], Figures], Samples]] = [
+    tables: list[tuple[Callable[[Samples], Figures], Samples]] = [
         (throughput, samples.get("throughput", [])),
         (cost, samples.get("throughput", [])),
         (correctness, samples.get("correctness", [])),
@@ -36,7 +36,7 @@ def of(parts: Mapping[str, Mapping[str, Any]]) -> list[Figures]:
         (workers, samples.get("workers", [])),
         (profile, samples.get("profile", [])),
     ]
-    return [table(found) for table, found in told if found]
+    return [table(found) for table, found in tables if found]
 
 
 def where(samples: Samples, **wanted: Any) -> Samples:
@@ -141,8 +141,9 @@ def _percentiles(contender: Contender, of_it: Samples) -> list[str]:
     if all(s["keeps_up"] for s in of_it):
         return [_shown(spread(of_it, name)) for name in ("p50", "p99", "p999")]
     late = sum(not s["keeps_up"] for s in of_it)
-    told = "does not keep up" if late == len(of_it) else f"keeps up in {len(of_it) - late} rounds"
-    return [told, "", ""]
+    if late == len(of_it):
+        return ["does not keep up", "", ""]
+    return [f"keeps up in {len(of_it) - late} rounds", "", ""]
 
 
 def growth(samples: Samples) -> Figures:

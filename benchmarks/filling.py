@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks import commits
-from benchmarks.stage import Connection
+from benchmarks.environment import Connection
 
 CHUNK = 500_000  # rows in a transaction
 

@@ -11,7 +11,7 @@ import psutil
 import psycopg
 
 from benchmarks import redis_server
-from benchmarks.stage import POSTGRES_SETTINGS, Stage
+from benchmarks.environment import POSTGRES_SETTINGS, Environment
 from delivery.embedded.jars import KAFKA
 
 LIBRARIES = ("kafka-python", "psycopg", "pydantic", "pydantic-core", "redis", "py-spy")
@@ -25,9 +25,9 @@ TOLD = (
 )
 
 
-def description(stage: Stage) -> dict[str, Any]:
+def description(environment: Environment) -> dict[str, Any]:
     """Processor, memory, system, and the versions that matter."""
-    with psycopg.connect(stage.postgres.url) as connection:
+    with psycopg.connect(environment.postgres.url) as connection:
         server = connection.info.parameter_status("server_version")
     return {
         "processor": _processor(),
@@ -43,9 +43,9 @@ def description(stage: Stage) -> dict[str, Any]:
     }
 
 
-def postgresql_settings(stage: Stage) -> dict[str, str]:
+def postgresql_settings(environment: Environment) -> dict[str, str]:
     """Those that matter, as they are."""
-    with psycopg.connect(stage.postgres.url) as connection:
+    with psycopg.connect(environment.postgres.url) as connection:
         return {name: _setting(connection, name) for name in TOLD} | POSTGRES_SETTINGS
 
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.environment import Environment
 from benchmarks.measures import correctness, growth, latency, profile, throughput, workers
 from benchmarks.sizes import Sizes
-from benchmarks.stage import Stage
 
 Samples = list[dict[str, Any]]
 
@@ -19,7 +19,7 @@ class Part:
     """`minutes` is what a full run of it takes on two cores, `postgres` the server's settings."""
 
     name: str
-    measure: Callable[[Stage, Sizes], Iterator[dict[str, Any]]]
+    measure: Callable[[Environment, Sizes], Iterator[dict[str, Any]]]
     minutes: float
     postgres: Callable[[], Mapping[str, str]] = dict
 
@@ -49,14 +49,14 @@ def chosen(names: str) -> list[Part]:
     return [p for p in PARTS if not wanted or any(p.name.startswith(name) for name in wanted)]
 
 
-def save(folder: Path, part: Part, samples: Samples, **told: Any) -> None:
+def save(folder: Path, part: Part, samples: Samples, **facts: Any) -> None:
     """Writes what there is so far: an interrupted run loses at most one sample.
 
-    `told` are `quick`, `complete` and the `postgresql_settings`.
+    `facts` are `quick`, `complete` and the `postgresql_settings`.
     """
     (folder / "parts").mkdir(parents=True, exist_ok=True)
     measured_at = datetime.now(UTC).isoformat(timespec="seconds")
-    content = {"part": part.name, **told, "measured_at": measured_at, "samples": samples}
+    content = {"part": part.name, **facts, "measured_at": measured_at, "samples": samples}
     file = folder / "parts" / f"{part.name}.json"
     beside = file.with_suffix(".part")
     beside.write_text(json.dumps(content, indent=1) + "\n")

@@ -7,7 +7,6 @@ time and peak memory are those that the operating system counts.
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -19,13 +18,13 @@ from typing import Any
 
 import psutil
 
-from benchmarks.field import Contender
+from benchmarks.contenders import Contender
 
 WATCH_EVERY = 0.05  # seconds
 
 
 class FailedError(Exception):
-    """A contender ended before it was told to."""
+    """A contender ended before it was asked to."""
 
 
 @dataclass
@@ -65,7 +64,7 @@ class Finished:
     consuming: datetime
     stopped: datetime
     cpu_seconds: float
-    peak_memory: int | None  # bytes; None where the system does not tell
+    peak_memory: int | None  # bytes; None where the system does not say
     said: dict[str, Any]  # its last line
 
 
@@ -93,8 +92,8 @@ def started(
 ) -> Iterator["subprocess.Popen[str]"]:
     """A contender's process, as soon as there is one."""
     running = subprocess.Popen(
-        [sys.executable, "-m", f"benchmarks.contenders.{contender.name}", *options],
-        env=environment(settings),
+        [contender.python, "-m", f"benchmarks.contenders.{contender.name}", *options],
+        env=variables(settings),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -106,7 +105,7 @@ def started(
             running.kill()
 
 
-def environment(settings: Mapping[str, str]) -> dict[str, str]:
+def variables(settings: Mapping[str, str]) -> dict[str, str]:
     """This process's environment with these settings instead of whatever DELIVERY_ ones it has."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("DELIVERY_")}
     root = str(Path(__file__).parent.parent)  # where `benchmarks` is found
@@ -120,7 +119,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def peak_memory(pid: int) -> int | None:
-    """The most memory that the process had at once, in bytes; only Linux tells."""
+    """The most memory that the process had at once, in bytes; only Linux says."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))

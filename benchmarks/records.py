@@ -42,22 +42,22 @@ def records(
 
     Order ids go up from `first_id`, or are drawn from 62 bits.
     """
-    some = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)  # noqa: S311
     recent: list[tuple[Sent, datetime]] = []
     for number in range(count):
-        share, time = some.random(), start + timedelta(milliseconds=number)
+        share, time = rng.random(), start + timedelta(milliseconds=number)
         if recent and share < mix.resent:
-            yield some.choice(recent)[0]
+            yield rng.choice(recent)[0]
             continue
         if recent and share < mix.resent + mix.other_time:
-            before, at = some.choice(recent)
-            distance = timedelta(milliseconds=some.randint(1, 60_000))
-            later = mix.newer and some.random() < 0.5
+            before, at = rng.choice(recent)
+            distance = timedelta(milliseconds=rng.randint(1, 60_000))
+            later = mix.newer and rng.random() < 0.5
             order_id, time = before.order_id, at + distance if later else at - distance
         else:
-            order_id = some.getrandbits(62) + 1 if random_ids else first_id
+            order_id = rng.getrandbits(62) + 1 if random_ids else first_id
             first_id += 1
-        sent = Sent(order_id, _value(some, order_id, time))
+        sent = Sent(order_id, _value(rng, order_id, time))
         yield sent
         _remember(recent, sent, time, number)
 
@@ -69,14 +69,14 @@ def _remember(recent: list[tuple[Sent, datetime]], sent: Sent, time: datetime, n
         recent[number % RECENT] = sent, time
 
 
-def _value(some: random.Random, order_id: int, time: datetime) -> bytes:
+def _value(rng: random.Random, order_id: int, time: datetime) -> bytes:
     limit = _array(time + timedelta(days=3))
     return (
-        f'{{"event":{{"orderId":{order_id},"productId":{some.randint(1, 9999)},'
-        f'"quantity":{some.randint(1, 99)},"orderedBy":{some.randint(1, 99999)},'
-        f'"consumeCompanyId":{some.randint(1, 999)},"supplyCompanyId":{some.randint(1, 999)},'
+        f'{{"event":{{"orderId":{order_id},"productId":{rng.randint(1, 9999)},'
+        f'"quantity":{rng.randint(1, 99)},"orderedBy":{rng.randint(1, 99999)},'
+        f'"consumeCompanyId":{rng.randint(1, 999)},"supplyCompanyId":{rng.randint(1, 999)},'
         f'"requestMessage":"문 앞에 놓아 주세요","deliveryLimitedAt":{limit}}},'
-        f'"eventId":"{some.getrandbits(128):032x}","createdAt":{_array(time)},'
+        f'"eventId":"{rng.getrandbits(128):032x}","createdAt":{_array(time)},'
         '"eventType":"com.example.order.OrderCreateEvent",'
         '"source":"orderService.createOrder"}'
     ).encode()

@@ -21,7 +21,7 @@ BEGIN, END = "<!-- figures: begin, made by scripts/bench --docs -->", "<!-- figu
 
 
 class NothingMeasuredError(Exception):
-    """There is no part to report of, or none that tells anything of speed."""
+    """There is no part to report of, or none that says anything of speed."""
 
 
 def write(folder: Path) -> list[Figures]:
@@ -29,11 +29,11 @@ def write(folder: Path) -> list[Figures]:
     measured = parts.load(folder)
     if not measured:
         raise NothingMeasuredError(f"nothing is measured in {folder} yet")
-    told = figures.of(measured)
+    shown = figures.of(measured)
     machine = json.loads((folder / "machine.json").read_text())
     (folder / "report.json").write_text(_json(machine, measured))
     charts.draw(measured, folder)
-    return told
+    return shown
 
 
 def _json(machine: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) -> str:
@@ -47,10 +47,10 @@ def _json(machine: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]])
     return "\n".join([*lines, "}}", ""])
 
 
-def show(told: list[Figures]) -> None:
+def show(shown: list[Figures]) -> None:
     """Prints the tables on stdout."""
     console = Console()
-    for one in told:
+    for one in shown:
         table = Table(title=one.title, caption=escape(one.note), title_justify="left")
         for number, column in enumerate(one.columns):
             table.add_column(escape(column), justify="left" if number == 0 else "right")
@@ -59,16 +59,16 @@ def show(told: list[Figures]) -> None:
         console.print(table)
 
 
-def write_docs(folder: Path, told: list[Figures], docs: Path = DOCS) -> None:
+def write_docs(folder: Path, shown: list[Figures], docs: Path = DOCS) -> None:
     """Replaces the figures in the document, and lays report.json and the charts beside it.
 
     Raises NothingMeasuredError where a part is of a quick run.
     """
     if any(part["quick"] for part in parts.load(folder).values()):
-        raise NothingMeasuredError(f"{folder} is of a quick run, which tells nothing of speed")
+        raise NothingMeasuredError(f"{folder} is of a quick run, which says nothing of speed")
     beside = docs.with_suffix("")
     beside.mkdir(exist_ok=True)
-    for chart in (one.chart for one in told if one.chart):
+    for chart in (one.chart for one in shown if one.chart):
         shutil.copyfile(folder / f"{chart}.png", beside / f"{chart}.png")
     shutil.copyfile(folder / "report.json", beside / "report.json")
     docs.write_text(renewed(docs.read_text(), json.loads((folder / "report.json").read_text())))
@@ -117,9 +117,9 @@ def _settings(measured: Mapping[str, Mapping[str, Any]]) -> str:
     """Those of the first part, and what is different in others."""
     of_parts = {name: part["postgresql_settings"] for name, part in measured.items()}
     first = next(iter(of_parts.values()))
-    told = {"": ", ".join(f"{name} {value}" for name, value in first.items())}
+    shown = {"": ", ".join(f"{name} {value}" for name, value in first.items())}
     for part, settings in of_parts.items():
         other = ", ".join(f"{k} {v}" for k, v in settings.items() if v != first.get(k))
         if other:
-            told[part] = f"in {part}: {other}"
-    return "; ".join(told.values())
+            shown[part] = f"in {part}: {other}"
+    return "; ".join(shown.values())

@@ -47,9 +47,17 @@ def made_rows() -> list[tuple[Any, ...]]:
             time = record_time(record.timestamp)
             event = decode(CONTRACT, record.value, time)
             assert isinstance(event, OrderCreated)  # noqa: S101  the records are all good
-            place = record.topic, record.partition, record.offset
+            coordinates = record.topic, record.partition, record.offset
             rows.append(
-                (event.order_id, event.event_time, "created", event.payload, *place, time, now)
+                (
+                    event.order_id,
+                    event.event_time,
+                    "created",
+                    event.payload,
+                    *coordinates,
+                    time,
+                    now,
+                )
             )
     return rows
 

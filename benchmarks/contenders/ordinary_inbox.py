@@ -1,4 +1,4 @@
-"""The ordinary inbox: one transaction for each event, in which ON CONFLICT tells the duplicates.
+"""The ordinary inbox: one transaction for each event, in which ON CONFLICT finds the duplicates.
 
 What a team writes that knows the pattern and takes it as the books have it: insert the message's
 key, and where it was new, create or change the delivery in the same transaction. Offsets are
@@ -80,10 +80,10 @@ def consume(connection: database.Connection, record: ConsumerRecord) -> None:
     time = record_time(record.timestamp)
     event = decode(CONTRACT, record.value, time)
     assert isinstance(event, OrderCreated)  # noqa: S101  the benchmark's records are all good
-    place = record.topic, record.partition, record.offset
+    coordinates = record.topic, record.partition, record.offset
     key = event.order_id, event.event_time
     with connection.transaction():
-        entry = (*key, event.payload.decode(), *place, time)
+        entry = (*key, event.payload.decode(), *coordinates, time)
         if connection.execute(_INSERT, entry, prepare=True).rowcount:
             connection.execute(_UPSERT, event.delivery_row, prepare=True)
 

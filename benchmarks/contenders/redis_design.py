@@ -14,7 +14,7 @@ Spring Kafka's, by default (the author set none of it):
   the same to the record and a little faster.
 
 The benchmark's: the event is decoded by this service's own `decode`, so that it costs the same;
-the delivery's row keeps the record's timestamp, from which latency is told.
+the delivery's row keeps the record's timestamp, from which latency is taken.
 """
 
 import os
@@ -99,8 +99,8 @@ def create_delivery(
 ) -> None:
     """A transaction of its own."""
     with connection.transaction():
-        place = record.topic, record.offset, record_time(record.timestamp)
-        connection.execute(_INSERT, (*_row(event), *place), prepare=True)
+        coordinates = record.topic, record.offset, record_time(record.timestamp)
+        connection.execute(_INSERT, (*_row(event), *coordinates), prepare=True)
 
 
 if __name__ == "__main__":

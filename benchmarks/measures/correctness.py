@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from benchmarks import commits, processes
+from benchmarks.contenders import DESIGNS, WORKER, Contender
+from benchmarks.environment import Environment
 from benchmarks.faults import fail_once
-from benchmarks.field import DESIGNS, WORKER, Contender
 from benchmarks.records import OLDER_ONLY, records
 from benchmarks.sizes import Sizes
-from benchmarks.stage import Stage
 
 SESSION_TIMEOUT = "1"  # seconds; after a SIGKILL the successor gets the partition so soon
 LONGEST_LIFE = 0.5  # seconds from the first delivery to the SIGKILL
@@ -30,7 +30,7 @@ POLL = 0.005  # seconds
 class Scene:
     """A design on a topic and a database of its own."""
 
-    stage: Stage
+    environment: Environment
     contender: Contender
     url: str
     topic: str
@@ -39,7 +39,7 @@ class Scene:
     def settings(self) -> dict[str, str]:
         """For all processes of one consumer group."""
         return {
-            **self.stage.settings(self.topic, self.url),
+            **self.environment.settings(self.topic, self.url),
             "DELIVERY_KAFKA_SESSION_TIMEOUT": SESSION_TIMEOUT,
         }
 
@@ -62,36 +62,38 @@ class Scene:
         }
 
 
-def measure(stage: Stage, sizes: Sizes) -> Iterator[dict[str, Any]]:
+def measure(environment: Environment, sizes: Sizes) -> Iterator[dict[str, Any]]:
     """A sample for each design and fault in each round."""
-    few = _stream(stage, sizes.kill_records)
-    many = _stream(stage, sizes.kill_records * WORKER_TIMES)
-    stream = _stream(stage, sizes.fault_records)
+    few = _stream(environment, sizes.kill_records)
+    many = _stream(environment, sizes.kill_records * WORKER_TIMES)
+    stream = _stream(environment, sizes.fault_records)
     for number in range(1, sizes.rounds + 1):
         for contender in DESIGNS:
-            with _scene(stage, contender, many if contender is WORKER else few) as scene:
+            with _scene(environment, contender, many if contender is WORKER else few) as scene:
                 yield {"round": number, **_killed(scene, sizes.kills, random.Random(number))}  # noqa: S311
         for fault in (_failing, _replayed):
             for contender in DESIGNS:
-                with _scene(stage, contender, stream) as scene:
+                with _scene(environment, contender, stream) as scene:
                     yield {"round": number, **fault(scene)}
 
 
-def _stream(stage: Stage, count: int) -> tuple[str, list[int]]:
+def _stream(environment: Environment, count: int) -> tuple[str, list[int]]:
     """A topic, and the orders that its records are about."""
     start = datetime.now(UTC) - timedelta(milliseconds=count)
     sent = list(records(count, start, OLDER_ONLY))
-    return stage.published(sent), sorted({record.order_id for record in sent})
+    return environment.published(sent), sorted({record.order_id for record in sent})
 
 
 @contextmanager
-def _scene(stage: Stage, contender: Contender, stream: tuple[str, list[int]]) -> Iterator[Scene]:
-    stage.redis.forget_all()
-    with stage.database() as url:
-        yield Scene(stage, contender, url, *stream)
+def _scene(
+    environment: Environment, contender: Contender, stream: tuple[str, list[int]]
+) -> Iterator[Scene]:
+    environment.redis.forget_all()
+    with environment.database() as url:
+        yield Scene(environment, contender, url, *stream)
 
 
-def _killed(scene: Scene, kills: int, some: random.Random) -> dict[str, Any]:
+def _killed(scene: Scene, kills: int, rng: random.Random) -> dict[str, Any]:
     """SIGKILL at a moment of its work, and a successor in the same group; at the end one drains."""
     settings, struck = scene.settings(), 0
     with commits.connected(scene.url) as connection:
@@ -103,7 +105,7 @@ def _killed(scene: Scene, kills: int, some: random.Random) -> dict[str, Any]:
                     and contending.running.poll() is None
                 ):
                     time.sleep(POLL)
-                time.sleep(some.uniform(0, LONGEST_LIFE))
+                time.sleep(rng.uniform(0, LONGEST_LIFE))
                 struck += contending.running.poll() is None
                 contending.running.kill()
     scene.drain(settings)
@@ -122,6 +124,6 @@ def _failing(scene: Scene) -> dict[str, Any]:
 def _replayed(scene: Scene) -> dict[str, Any]:
     """The topic is read again by a new group, when Redis has forgotten its keys after their day."""
     scene.drain(scene.settings())
-    scene.stage.redis.forget_all()
+    scene.environment.redis.forget_all()
     scene.drain(scene.settings())
     return scene.outcome("replayed after the keys expired", len(scene.orders))

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from benchmarks import commits, processes
-from benchmarks.field import POLL, Contender
+from benchmarks.contenders import POLL, Contender
+from benchmarks.environment import Environment
 from benchmarks.processes import Finished, cpu_seconds
-from benchmarks.stage import Stage
 
 MILLION = 1_000_000
 
@@ -20,23 +20,23 @@ class Servers:
     redis: float
 
 
-def servers(stage: Stage) -> Servers:
+def servers(environment: Environment) -> Servers:
     """As of now, with all their processes, those included that have ended."""
-    return Servers(cpu_seconds(stage.postgres.pid), cpu_seconds(stage.redis.pid))
+    return Servers(cpu_seconds(environment.postgres.pid), cpu_seconds(environment.redis.pid))
 
 
 def drain(
-    stage: Stage, contender: Contender, topic: str, records: int, database_url: str
+    environment: Environment, contender: Contender, topic: str, records: int, database_url: str
 ) -> dict[str, Any]:
     """Rate and cost of one drain, from the first poll to the last database commit.
 
     The bare poll commits nothing: its clock stops after its last record.
     """
-    settings = stage.settings(topic, database_url)
+    settings = environment.settings(topic, database_url)
     with processes.contending(contender, settings, "--drain") as contending:
-        before = servers(stage)
+        before = servers(environment)
         finished = contending.finish()
-        after = servers(stage)
+        after = servers(environment)
     seconds = (_end(contender, topic, database_url, finished) - finished.consuming).total_seconds()
     share = MILLION / records
     return {

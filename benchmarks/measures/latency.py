@@ -7,11 +7,11 @@ from itertools import islice
 from typing import Any
 
 from benchmarks import commits, processes
-from benchmarks.field import DESIGNS, Contender
+from benchmarks.contenders import DESIGNS, Contender
+from benchmarks.environment import Connection, Environment
 from benchmarks.pacing import produce, producing
 from benchmarks.records import ALL_NEW, Sent, records
 from benchmarks.sizes import Phase, Sizes
-from benchmarks.stage import Connection, Stage
 
 SETTLED = 2.0  # seconds after the last record; who is not done by then does not keep up
 POLL = 0.05  # seconds
@@ -20,25 +20,27 @@ POLL = 0.05  # seconds
 TOO_FAST_SECONDS = 3.0
 
 
-def measure(stage: Stage, sizes: Sizes) -> Iterator[dict[str, Any]]:
+def measure(environment: Environment, sizes: Sizes) -> Iterator[dict[str, Any]]:
     """Samples of each design and rate in each round, from one process that goes through the rates.
 
-    Records are all new, so that each has a row whose commit tells its latency.
+    Records are all new, so that each has a row whose commit gives its latency.
     """
     for round_number in range(1, sizes.rounds + 1):
         for contender in DESIGNS:
-            for sample in _rates(stage, contender, sizes):
+            for sample in _rates(environment, contender, sizes):
                 yield {"round": round_number, **sample}
 
 
-def _rates(stage: Stage, contender: Contender, sizes: Sizes) -> Iterator[dict[str, Any]]:
-    topic = stage.topic()
-    stage.redis.forget_all()
+def _rates(
+    environment: Environment, contender: Contender, sizes: Sizes
+) -> Iterator[dict[str, Any]]:
+    topic = environment.topic()
+    environment.redis.forget_all()
     new = records(10**9, datetime.now(UTC), ALL_NEW)
     with (
-        stage.database() as url,
-        processes.contending(contender, stage.settings(topic, url)),
-        producing(stage.kafka.bootstrap_servers) as producer,
+        environment.database() as url,
+        processes.contending(contender, environment.settings(topic, url)),
+        producing(environment.kafka.bootstrap_servers) as producer,
         commits.connected(url) as connection,
     ):
         first = 0

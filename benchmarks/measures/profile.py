@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import processes
+from benchmarks.environment import Environment
 from benchmarks.records import records
 from benchmarks.sizes import Sizes
-from benchmarks.stage import Stage
 
 SAMPLES_A_SECOND = 100  # py-spy stops the process each time: at 500 it ran at half its speed
 
@@ -40,18 +40,18 @@ STAGES = (
 OTHER = "other"
 
 
-def measure(stage: Stage, sizes: Sizes) -> Iterator[dict[str, Any]]:
+def measure(environment: Environment, sizes: Sizes) -> Iterator[dict[str, Any]]:
     """Microseconds a record, a sample for each of the worker's stages in each round.
 
     It is the loop's own time, with its waits for the servers: together 1/rate. Where py-spy can't
     look, one sample says why.
     """
     start = datetime.now(UTC) - timedelta(milliseconds=sizes.records)
-    topic = stage.published(records(sizes.records, start))
+    topic = environment.published(records(sizes.records, start))
     microseconds = 1e6 / SAMPLES_A_SECOND / sizes.records
     for number in range(1, sizes.rounds + 1):
-        with stage.database() as url:
-            stacks, failure = _recorded(stage.settings(topic, url))
+        with environment.database() as url:
+            stacks, failure = _recorded(environment.settings(topic, url))
         if failure:
             yield {"failure": failure}
             return
@@ -82,11 +82,11 @@ def _recorded(settings: dict[str, str]) -> tuple[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "stacks"
         spy = [str(Path(sys.executable).with_name("py-spy")), "record", "--format", "raw", "--idle"]
-        how = ["--rate", str(SAMPLES_A_SECOND), "--output", str(output), "--"]
+        options = ["--rate", str(SAMPLES_A_SECOND), "--output", str(output), "--"]
         worker = [sys.executable, "-m", "delivery", "worker", "--drain"]
         done = subprocess.run(
-            [*spy, *how, *worker],
-            env=processes.environment(settings),
+            [*spy, *options, *worker],
+            env=processes.variables(settings),
             capture_output=True,
             text=True,
             check=False,

@@ -7,30 +7,30 @@ from typing import Any
 from psycopg import sql
 
 from benchmarks import commits
-from benchmarks.field import ALL, REDIS, Contender
+from benchmarks.contenders import INSTALLED, REDIS, Contender
+from benchmarks.environment import Connection, Environment
 from benchmarks.measures.drain import drain
 from benchmarks.records import records
 from benchmarks.sizes import Sizes
-from benchmarks.stage import Connection, Stage
 
 
-def measure(stage: Stage, sizes: Sizes) -> Iterator[dict[str, Any]]:
+def measure(environment: Environment, sizes: Sizes) -> Iterator[dict[str, Any]]:
     """A sample for each contender in each round. The slow ones have the beginning of the topic."""
     start = datetime.now(UTC) - timedelta(milliseconds=sizes.records)
     sent = list(records(sizes.records, start))
-    topics = {len(some): stage.published(some) for some in (sent, sent[: sizes.slow_records])}
+    topics = {len(part): environment.published(part) for part in (sent, sent[: sizes.slow_records])}
     for round_number in range(1, sizes.rounds + 1):
-        for contender in ALL:
+        for contender in INSTALLED:
             count = sizes.slow_records if contender.is_slow else sizes.records
             orders = len({record.order_id for record in sent[:count]})
-            with stage.database() as url:
-                stage.redis.forget_all()
-                empty = stage.redis.bytes_used()
-                sample = drain(stage, contender, topics[count], count, url)
+            with environment.database() as url:
+                environment.redis.forget_all()
+                empty = environment.redis.bytes_used()
+                sample = drain(environment, contender, topics[count], count, url)
                 sample |= {"round": round_number, "orders": orders}
                 if contender is REDIS:
-                    used = stage.redis.bytes_used() - empty
-                    sample["redis_bytes_per_key"] = round(used / stage.redis.keys())
+                    used = environment.redis.bytes_used() - empty
+                    sample["redis_bytes_per_key"] = round(used / environment.redis.keys())
                 yield sample | _left_behind(url, contender, count, orders)
 
 

@@ -10,13 +10,13 @@ from kafka import KafkaAdminClient
 from kafka.errors import RetriableError
 
 from benchmarks import commits, processes
-from benchmarks.field import WORKER
+from benchmarks.contenders import WORKER
+from benchmarks.environment import Environment
 from benchmarks.measures.drain import MILLION, servers
+from benchmarks.open_transaction import open_transaction
 from benchmarks.processes import Contending
 from benchmarks.records import Sent, records
 from benchmarks.sizes import Sizes
-from benchmarks.stage import Stage
-from benchmarks.withheld import withheld
 
 PARTITIONS = 4
 SESSION_TIMEOUT = "10"  # seconds; members notice a newcomer after a tenth of it
@@ -28,34 +28,34 @@ class TooLateError(Exception):
     """Something did not come true in time."""
 
 
-def measure(stage: Stage, sizes: Sizes) -> Iterator[dict[str, Any]]:
+def measure(environment: Environment, sizes: Sizes) -> Iterator[dict[str, Any]]:
     """A sample for each number of workers in each round. Each order has a partition of its own."""
     start = datetime.now(UTC) - timedelta(milliseconds=sizes.worker_records)
     sent = list(records(sizes.worker_records, start))
     for round_number in range(1, sizes.rounds + 1):
         for number in sizes.worker_counts:
-            yield {"round": round_number, **_together(stage, sent, number)}
+            yield {"round": round_number, **_together(environment, sent, number)}
 
 
-def _together(stage: Stage, sent: list[Sent], number: int) -> dict[str, Any]:
+def _together(environment: Environment, sent: list[Sent], number: int) -> dict[str, Any]:
     """The clock starts when the records become visible to workers that wait for them, all in the
     group with their partitions; it stops at the last database commit."""
-    topic = stage.topic(PARTITIONS)
+    topic = environment.topic(PARTITIONS)
     with ExitStack() as ending:
-        servers_ = stage.kafka.bootstrap_servers
-        producer = ending.enter_context(withheld(servers_, topic, sent))
+        servers_ = environment.kafka.bootstrap_servers
+        producer = ending.enter_context(open_transaction(servers_, topic, sent))
         admin = ending.enter_context(closing(KafkaAdminClient(bootstrap_servers=servers_)))
-        url = ending.enter_context(stage.database())
-        settings = stage.settings(topic, url)
+        url = ending.enter_context(environment.database())
+        settings = environment.settings(topic, url)
         settings["DELIVERY_KAFKA_SESSION_TIMEOUT"] = SESSION_TIMEOUT
         group = settings["DELIVERY_KAFKA_GROUP_ID"]
         started = [ending.enter_context(processes.started(WORKER, settings)) for _ in range(number)]
         crew = [processes.announced(running) for running in started]
         _await(lambda: _members(admin, group) == number, "all workers are in the group")
-        before, postgres, begun = _cpu(crew), servers(stage).postgres, datetime.now(UTC)
+        before, postgres, begun = _cpu(crew), servers(environment).postgres, datetime.now(UTC)
         producer.commit_transaction()
         _await(lambda: _committed(admin, group) >= len(sent), "all offsets are committed")
-        process_cpu, postgres_cpu = _cpu(crew) - before, servers(stage).postgres - postgres
+        process_cpu, postgres_cpu = _cpu(crew) - before, servers(environment).postgres - postgres
         with commits.connected(url) as connection:
             seconds = (commits.last(connection, WORKER, topic) - begun).total_seconds()
             rows, orders = commits.deliveries(connection, WORKER)

@@ -16,8 +16,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 from pydantic import SecretStr
 
-from benchmarks import field as competitors
-from benchmarks import processes, redis_server
+from benchmarks import contenders, processes, redis_server
 from benchmarks.records import Sent
 from benchmarks.redis_server import RedisServer
 from delivery.embedded import kafka, postgres
@@ -27,7 +26,7 @@ from delivery.postgres import migrations
 
 Connection = psycopg.Connection[TupleRow]
 
-# What is not PostgreSQL's default, unless somebody asks for more: it tells when each row was
+# What is not PostgreSQL's default, unless somebody asks for more: it keeps when each row was
 # committed.
 POSTGRES_SETTINGS = {"track_commit_timestamp": "on"}
 # A worker that was killed keeps its partitions so long; by default the broker allows 6 s at least.
@@ -37,7 +36,7 @@ TEMPLATE = "template_of_runs"
 
 
 @dataclass
-class Stage:
+class Environment:
     """The servers. Topics and databases have names of their own, so that no run meets another."""
 
     folder: Path
@@ -78,8 +77,8 @@ class Stage:
             file.flush()
             options = ["--key-by-order"] if keyed else []
             command = [sys.executable, "-m", "delivery", "publish", file.name, *options]
-            environment = processes.environment(self.settings(topic, ""))
-            subprocess.run(command, env=environment, check=True, stderr=subprocess.PIPE)
+            variables = processes.variables(self.settings(topic, ""))
+            subprocess.run(command, env=variables, check=True, stderr=subprocess.PIPE)
 
     @contextmanager
     def database(self) -> Iterator[str]:
@@ -97,7 +96,9 @@ _CREATE = "CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log"
 
 
 @contextmanager
-def opened(settings: Mapping[str, str] | None = None, fast_start: bool = False) -> Iterator[Stage]:
+def opened(
+    settings: Mapping[str, str] | None = None, fast_start: bool = False
+) -> Iterator[Environment]:
     """Starts the servers in a temporary folder, and stops them and removes it at the end.
 
     `settings` are PostgreSQL's, beside its defaults. With `fast_start` the broker is up sooner and
@@ -116,7 +117,7 @@ def opened(settings: Mapping[str, str] | None = None, fast_start: bool = False) 
         redis = redis_server.start(folder / "redis")
         ending.callback(redis.kept.stop)
         _make_template(database)
-        yield Stage(folder, database, broker, redis)
+        yield Environment(folder, database, broker, redis)
 
 
 def _make_template(server: PostgresServer) -> None:
@@ -124,7 +125,7 @@ def _make_template(server: PostgresServer) -> None:
     url = _url(server, TEMPLATE)
     migrations.upgrade(SecretStr(url))
     with psycopg.connect(url, autocommit=True) as connection:
-        for contender in competitors.ALL:
+        for contender in contenders.ALL:
             if ddl := contender.ddl():
                 connection.execute(ddl.encode())
 

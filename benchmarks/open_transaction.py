@@ -15,13 +15,13 @@ FLUSH_EVERY = 10_000  # kafka-python keeps what is not acknowledged without a bo
 
 
 @contextmanager
-def withheld(
+def open_transaction(
     bootstrap_servers: str, topic: str, records: Iterable[Sent]
 ) -> Iterator[KafkaProducer]:
     """The producer of the records, keyed by order. Its `commit_transaction` shows them."""
     producer = KafkaProducer(
         bootstrap_servers=bootstrap_servers,
-        transactional_id=f"withheld-{topic}",
+        transactional_id=f"open-{topic}",
         transaction_timeout_ms=TRANSACTION_TIMEOUT,
         compression_type="lz4",
         linger_ms=5,
