@@ -18,14 +18,16 @@ Coordinates = tuple[int, int]  # partition, offset
 Key = tuple[int, datetime]  # order_id, event_time
 Columns = tuple[Any, ...]  # a delivery's, but for order_id, status and the clocks
 
-FIELDS = (
-    "productId",
-    "quantity",
-    "orderedBy",
-    "supplyCompanyId",
-    "consumeCompanyId",
-    "requestMessage",
-)
+# The fields of an order that are kept as they are sent, and the columns that they fill.
+FIELDS = {
+    "productId": "product_id",
+    "quantity": "quantity",
+    "orderedBy": "ordered_by",
+    "supplyCompanyId": "supply_company_id",
+    "consumeCompanyId": "consume_company_id",
+    "requestMessage": "request_message",
+}
+COLUMNS = ", ".join((*FIELDS.values(), "delivery_limited_at", "event_time"))
 MESSAGES = ("문 앞에 놓아 주세요", "", "ring twice\n", '"\\', "\u2028😀")
 KINDS = {"new": 55, "resent": 9, "respelled": 4, "conflict": 5, "other time": 20, "broken": 7}
 

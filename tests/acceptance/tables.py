@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from stream import Columns, Coordinates, Key, Sent, places
+from stream import COLUMNS, Columns, Coordinates, Key, Sent, places
 
 from delivery.postgres.database import Connection
 
@@ -15,10 +15,7 @@ SELECT record_partition, record_offset,
 UNION ALL
 SELECT record_partition, record_offset, 'rejected' FROM dead_letters
 """
-DELIVERIES = """
-SELECT order_id, product_id, quantity, ordered_by, supply_company_id, consume_company_id,
-       request_message, delivery_limited_at, event_time FROM deliveries
-"""
+DELIVERIES = f"SELECT order_id, {COLUMNS} FROM deliveries"
 ENTRIES = """
 SELECT order_id, event_time, outcome, payload::text, record_partition, record_offset
 FROM processed_events ORDER BY consumed_at, record_topic, record_partition, record_offset

@@ -13,7 +13,7 @@ from psycopg import sql
 from pydantic import SecretStr
 from records import RECEIVED, TOPIC, at, batch, value
 
-from delivery.domain.event import Contract
+from delivery.domain.event import DELIVERY_COLUMNS, Contract
 from delivery.domain.record import Record
 from delivery.errors import NotMigratedError, RaceError, UnavailableError
 from delivery.inbox import transaction
@@ -39,8 +39,7 @@ FROM duplicate_events ORDER BY record_partition, record_offset
 TIMELESS = {
     "processed_events": "order_id, event_time, outcome, payload::text, record_topic, "
     "record_partition, record_offset, record_time",
-    "deliveries": "order_id, status, product_id, quantity, ordered_by, supply_company_id, "
-    "consume_company_id, request_message, delivery_limited_at, event_time",
+    "deliveries": f"status, {', '.join(DELIVERY_COLUMNS)}",
     "duplicate_events": "record_topic, record_partition, record_offset, record_time, order_id, "
     "event_time, payload_differs, payload::text",
     "dead_letters": "record_topic, record_partition, record_offset, record_time, record_key, "
@@ -171,10 +170,7 @@ FULL: dict[str, Any] = {
     "requestMessage": "문 앞에 놓아 주세요\n\t'\\x",
     "deliveryLimitedAt": [2026, 12, 24, 18, 30, 0, 123456789],
 }
-COLUMNS = """
-SELECT product_id, quantity, ordered_by, supply_company_id, consume_company_id, request_message,
-       delivery_limited_at, event_time, status FROM deliveries
-"""
+COLUMNS = f"SELECT {', '.join(DELIVERY_COLUMNS[1:])}, status FROM deliveries"
 LIMIT = datetime(2026, 12, 24, 18, 30, 0, 123456, UTC)
 
 
@@ -193,7 +189,7 @@ def test_a_newer_event_replaces_all_fields_also_with_nothing(
         process(connection, value(1, 1), first=1)
     else:
         process(connection, value(1, 0, **FULL), value(1, 1))
-    assert connection.execute(COLUMNS).fetchall() == [(*[None] * 7, at(1), "pending")]
+    assert connection.execute(COLUMNS).fetchall() == [(*[None] * len(FULL), at(1), "pending")]
 
 
 def test_an_update_keeps_created_at_and_moves_updated_at(connection: Connection) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from memory import Tables
 
 from delivery.domain.decide import Change, Decision, Delivery, Duplicate, Logged, State, decide
-from delivery.domain.event import OrderCreated
+from delivery.domain.event import DELIVERY_COLUMNS, OrderCreated
 from delivery.domain.record import UNKNOWN_TOPIC_ID, Record
 
 Arrival = tuple[Record, OrderCreated]
@@ -33,9 +33,8 @@ def minute(number: int) -> datetime:
 
 def event(number: int, payload: str = "x", order_id: int = 1) -> OrderCreated:
     quantity = 2 if payload == "y" else 1
-    return OrderCreated(
-        order_id, None, quantity, None, None, None, None, None, minute(number), PAYLOADS[payload]
-    )
+    fields = {"order_id": order_id, "quantity": quantity, "event_time": minute(number)}
+    return OrderCreated(**dict.fromkeys(DELIVERY_COLUMNS) | fields, payload=PAYLOADS[payload])
 
 
 def record(partition: int, offset: int) -> Record:
