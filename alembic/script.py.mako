@@ -2,13 +2,16 @@
 
 Revision ID: ${up_revision}
 Revises: ${down_revision | comma,n}
+
+What it locks: ... It gives up after 5 s where a long query stands in its way, and changes nothing
+then. Workers ...
 """
 
-from alembic import op
 import sqlalchemy as sa
-${imports if imports else ""}
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
+from alembic import op
+
+revision = "${up_revision}"
+down_revision = "${down_revision}"
 branch_labels = None
 depends_on = None
 
