@@ -9,7 +9,7 @@ from typing import Any
 from environment import GROUP, TOPIC, Connection, Coordinates, Environment
 from kafka import KafkaConsumer, TopicPartition
 from psycopg import sql
-from stream import Event, Key, Sent
+from stream import COLUMNS, Event, Key, Sent
 
 from delivery.postgres.tables import metadata
 
@@ -27,11 +27,7 @@ SELECT order_id, event_time, payload_differs, record_partition, record_offset
 FROM duplicate_events
 """
 LETTERS = "SELECT record_value, reason, record_partition, record_offset FROM dead_letters"
-DELIVERIES = """
-SELECT order_id, status, product_id, quantity, ordered_by, supply_company_id, consume_company_id,
-       request_message, delivery_limited_at, event_time
-FROM deliveries
-"""
+DELIVERIES = f"SELECT order_id, status, {COLUMNS} FROM deliveries"
 # Each row with the transaction that wrote it: also a row that is written the same again shows.
 CHECKSUM = """
 SELECT md5(coalesce(string_agg(md5(xmin::text || t::text), '' ORDER BY t::text), '')) FROM {} AS t
