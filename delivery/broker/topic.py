@@ -11,6 +11,7 @@ from time import monotonic
 from uuid import UUID
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.errors import GroupIdNotFoundError
 from kafka.structs import OffsetAndMetadata
 
 from delivery.broker import internals, options
@@ -27,6 +28,7 @@ POLL_TIMEOUT_MS = 1000
 SILENCE_S = 30.0  # without a step forward; then the broker does not answer any more
 
 RIGHTS = Rights(topic="READ", group="DESCRIBE")
+COMMIT_RIGHTS = Rights(topic="READ", group="READ")
 
 # Offsets. What lies nearer is read through: a seek throws away what was fetched already.
 FAR = 10_000
@@ -60,15 +62,20 @@ class Topic:
         }
 
     def require_no_members(self) -> None:
-        """Raises GroupActiveError while the group has members: they would put its offsets back."""
+        """Raises GroupActiveError while the group has members: they would put its offsets back.
+
+        Also UnavailableError, or ForbiddenError where a right is missing.
+        """
         with options.errors_translated(self.settings, RIGHTS):
             admin = options.connect(KafkaAdminClient, self.settings)
             try:
                 group = admin.describe_groups([self.settings.kafka_group_id])
             finally:
                 admin.close()
-        members = group[self.settings.kafka_group_id]["members"]
-        if members:
+        told = group[self.settings.kafka_group_id]
+        if (error := told["error"]) and GroupIdNotFoundError.__name__ not in error:
+            raise UnavailableError(f"Kafka does not tell whether the group has members: {error}")
+        if members := told["members"]:
             raise GroupActiveError(
                 f"group {self.settings.kafka_group_id} has {len(members)} active members: stop the "
                 "workers first"
@@ -82,7 +89,7 @@ class Topic:
         metadata = metadata_of(self.topic_id)
         after = {TopicPartition(*p): OffsetAndMetadata(o, metadata, -1) for p, o in offsets.items()}
         self.require_no_members()
-        with options.errors_translated(self.settings, RIGHTS):
+        with options.errors_translated(self.settings, COMMIT_RIGHTS):
             self.consumer.commit(after, timeout_ms=REQUEST_TIMEOUT_MS)
 
     @property

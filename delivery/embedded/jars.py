@@ -10,13 +10,13 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from delivery.embedded.processes import alone
+from delivery.embedded.processes import locked
 from delivery.embedded.unavailable import OWN_SERVERS, extra, one_line
 from delivery.errors import EmbeddedUnavailableError
 
 KAFKA = "4.3.1"
 COORDINATES = (f"org.apache.kafka:kafka_2.13:{KAFKA}", "org.slf4j:slf4j-simple:1.7.36")
-MEGABYTES = 45
+DOWNLOAD_MB = 45
 
 
 def kafka_jars() -> Path:
@@ -29,7 +29,7 @@ def kafka_jars() -> Path:
     jars = cache / f"kafka-{KAFKA}"
     try:
         if not jars.exists():
-            with alone(cache):
+            with locked(cache):
                 _download_unless_another_did(jars)
     except Exception as error:  # requests', the file system's, and jgo's own of several kinds
         raise EmbeddedUnavailableError(
@@ -53,15 +53,15 @@ def _download_unless_another_did(jars: Path) -> None:
 
 def _download(folder: Path) -> None:
     console = Console(stderr=True)
-    told = f"Downloading Apache Kafka {KAFKA}, about {MEGABYTES} MB, once, to {folder.parent}"
-    console.print(told, highlight=False, soft_wrap=True)
+    message = f"Downloading Apache Kafka {KAFKA}, about {DOWNLOAD_MB} MB, once, to {folder.parent}"
+    console.print(message, highlight=False, soft_wrap=True)
     with Progress(console=console) as progress:
         task = progress.add_task("reading what it needs", total=None)
         artifacts = _resolved(folder / "repository", partial(progress.advance, task))
-        progress.update(task, description="downloading", total=MEGABYTES * 1e6, completed=0)
+        progress.update(task, description="downloading", total=DOWNLOAD_MB * 1e6, completed=0)
         for artifact in artifacts:
             shutil.move(artifact.resolve(), folder / "jars")
-        progress.update(task, completed=MEGABYTES * 1e6)
+        progress.update(task, completed=DOWNLOAD_MB * 1e6)
 
 
 def _resolved(repository: Path, advance: Callable[[int], None]) -> list[Any]:

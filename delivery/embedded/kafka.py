@@ -15,7 +15,7 @@ from kafka.errors import KafkaError
 from delivery.embedded.jars import kafka_jars
 from delivery.embedded.keeper import Kept, keep
 from delivery.embedded.ports import HOST, free_port, remembered_port, take_port
-from delivery.embedded.processes import alone, await_answer, last_lines, live_pid
+from delivery.embedded.processes import await_answer, last_lines, live_pid, locked
 from delivery.embedded.unavailable import explained, extra
 from delivery.errors import EmbeddedUnavailableError
 
@@ -27,8 +27,8 @@ ONE_NODE = {
     "log.dirs": "data",
     "auto.create.topics.enable": "true",
     "group.initial.rebalance.delay.ms": "0",
-    # After a kill, the controller waits this long before it lets the same broker in again.
-    # Both are one process here, so a pause can't make one of them miss the other.
+    # The controller lets a killed broker in again after this time. Both are one process here: a
+    # pause can't make one miss the other.
     "broker.session.timeout.ms": "1500",
     "broker.heartbeat.interval.ms": "500",
     "offsets.topic.replication.factor": "1",
@@ -80,7 +80,7 @@ def start(
     less. One of several brokers has the others' `cluster_id` and names them in its `settings`
     (controller.quorum.voters). Raises EmbeddedUnavailableError.
     """
-    with explained(f"Kafka can't run in {folder}"), alone(folder := folder.resolve()):
+    with explained(f"Kafka can't run in {folder}"), locked(folder := folder.resolve()):
         if pid := live_pid(folder, "java", partial(_answers, folder)):
             return KafkaServer(remembered_port(folder), pid, kept=None)
         java = _java(fast_start)
@@ -100,7 +100,7 @@ def _java(fast_start: bool) -> list[str]:
 
 
 def _configure(folder: Path, port: int, settings: Mapping[str, str]) -> None:
-    controller = f"{HOST}:{free_port(besides=port)}"  # of no interest, may change
+    controller = f"{HOST}:{free_port(besides=port)}"  # a new one at each start
     listeners = f"PLAINTEXT://{HOST}:{port},CONTROLLER://{controller}"
     ours = {"listeners": listeners, "controller.quorum.bootstrap.servers": controller}
     lines = [f"{name}={value}\n" for name, value in {**ONE_NODE, **ours, **settings}.items()]

@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
-STOP_SECONDS = 20.0
+STOP_TIMEOUT_S = 20.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -37,7 +37,7 @@ class Kept:
         return self.keeper.poll() is not None
 
     def stop(self) -> None:
-        """Send the stop signal and return when the server has ended, after STOP_SECONDS killed."""
+        """Stop the server, or kill it after STOP_TIMEOUT_S. Returns when it has ended."""
         self.keeper.communicate()  # closes its stdin, and waits
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
@@ -133,7 +133,7 @@ def _death_with_parent() -> Callable[[], None] | None:
 
 def _end(child: subprocess.Popen[bytes], stop_signal: int) -> None:
     child.send_signal(stop_signal)
-    deadline = threading.Timer(STOP_SECONDS, child.kill)
+    deadline = threading.Timer(STOP_TIMEOUT_S, child.kill)
     deadline.daemon = True
     deadline.start()
 

