@@ -83,7 +83,7 @@ _CREDENTIALS = {
 
 
 @contextmanager
-def _library_errors(of_whom: str) -> Iterator[None]:
+def _library_errors(library: str, mechanism: str) -> Iterator[None]:
     """Raises kafka-python's errors for those of another library, which would end its loops."""
     try:
         yield
@@ -91,7 +91,7 @@ def _library_errors(of_whom: str) -> Iterator[None]:
         raise
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
-        why = f"the login to Kafka fails, {of_whom}: {said}"
+        why = f"the login to Kafka fails: check {_CREDENTIALS[mechanism]} ({library}: {said})"
         if _AWAY.search(said):
             raise KafkaConnectionError(why) from UnavailableError(why)
         raise SaslAuthenticationFailedError(why) from SettingsError(why)
@@ -101,11 +101,11 @@ class Kerberos(SaslMechanismGSSAPI):  # type: ignore[misc]  # kafka-python is un
     """GSSAPI, whose errors don't end kafka-python's loops."""
 
     def __init__(self, **config: Any) -> None:
-        with _library_errors("Kerberos"):
+        with _library_errors("Kerberos", "GSSAPI"):
             super().__init__(**config)
 
     def receive(self, auth_bytes: bytes) -> None:
-        with _library_errors("Kerberos"):
+        with _library_errors("Kerberos", "GSSAPI"):
             super().receive(auth_bytes)
 
 
@@ -113,7 +113,7 @@ class MskIam(SaslMechanismAwsMskIam):  # type: ignore[misc]  # kafka-python is u
     """AWS_MSK_IAM, whose errors don't end kafka-python's loops."""
 
     def auth_bytes(self) -> bytes:
-        with _library_errors("AWS"):
+        with _library_errors("AWS", "AWS_MSK_IAM"):
             try:
                 signed: bytes = super().auth_bytes()
             except AttributeError:  # kafka-python asks no further where there are none
