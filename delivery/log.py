@@ -2,24 +2,41 @@
 
 import logging
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
+from threading import Lock
+from typing import Any, TextIO
 
 import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from delivery.domain.record import Record, offset_ranges
 from delivery.invisible import escaped
 
+REPEAT_INTERVAL_S = 1.0  # between two lines that say the same
 
-def configure(level: str) -> None:
+# What differs always, and so makes no line another one; the latter two are structlog's own.
+_DIFFERS_ALWAYS = {"timestamp", "milliseconds", "_record", "_from_structlog"}
+_MOST_KEYS = 1000  # of lines that are remembered
+
+
+def configure(level: str, *, limits_repeats: bool = False) -> None:
     """Logs of `level` and above. What libraries say has the same form: their warnings, or at debug
-    also what they do.
+    also what they do. An exception is named by its kind and place, on the line itself.
+
+    With `limits_repeats`, lines that say the same come once a second, for whoever can cause many of
+    them: `repeated` tells how many were left out since the last one.
     """
-    shared: list[structlog.typing.Processor] = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _name_exception,
     ]
-    render: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    if limits_repeats:
+        shared.append(RepeatLimit())
+    render: Processor = structlog.processors.JSONRenderer()
     if sys.stderr.isatty():
         shared.append(_escape_invisible)
         render = structlog.dev.ConsoleRenderer()
@@ -36,22 +53,38 @@ def configure(level: str) -> None:
     logging.getLogger("kafka").setLevel(logging.INFO if level == "DEBUG" else logging.CRITICAL)
 
 
-def _escape_invisible(
-    _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
-    """A text from elsewhere, such as a trigger's message, gives no orders to the terminal."""
-    return {k: escaped(v) if isinstance(v, str) else v for k, v in event.items()}
+class RepeatLimit:
+    """A processor that drops a line which says the same as one of the last second."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._last: dict[Hashable, tuple[float, int]] = {}  # when it was written, dropped since
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        key = tuple((k, repr(v)) for k, v in event.items() if k not in _DIFFERS_ALWAYS)
+        now = self._clock()
+        with self._lock:
+            written, dropped = self._last.get(key, (-REPEAT_INTERVAL_S, 0))
+            if now - written < REPEAT_INTERVAL_S:
+                self._last[key] = written, dropped + 1
+                raise structlog.DropEvent
+            self._last[key] = now, 0
+            self._forget(now)
+        return {**event, "repeated": dropped} if dropped else event
+
+    def _forget(self, now: float) -> None:
+        """Bounds the memory: what was not repeated lately is forgotten."""
+        if len(self._last) > _MOST_KEYS:
+            self._last = {k: v for k, v in self._last.items() if now - v[0] < REPEAT_INTERVAL_S}
 
 
-def _take_over_libraries(
-    shared: list[structlog.typing.Processor], render: structlog.typing.Processor
-) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    processors = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, render]
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(processors=processors, foreign_pre_chain=shared)
-    )
-    logging.basicConfig(handlers=[handler])
+def raised_at(error: BaseException) -> str:
+    """File and line that raised the error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
 
 
 def offset_ranges_text(records: Sequence[Record]) -> list[str]:
@@ -60,3 +93,34 @@ def offset_ranges_text(records: Sequence[Record]) -> list[str]:
         f"{topic}/{partition}/{first}-{last}"
         for (topic, partition), (first, last) in offset_ranges(records).items()
     ]
+
+
+def _name_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """A traceback would stand between the lines of JSON, and may repeat what was asked for."""
+    found: Any = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if found is True else found[1] if isinstance(found, tuple) else found
+    if isinstance(error, BaseException):
+        event.update(exception=type(error).__name__, where=raised_at(error))
+    return event
+
+
+def _escape_invisible(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """A text from elsewhere, such as a trigger's message, gives no orders to the terminal."""
+    return {k: escaped(v) if isinstance(v, str) else v for k, v in event.items()}
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes what libraries log, but for lines that a processor drops."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(structlog.DropEvent):
+            super().emit(record)
+
+
+def _take_over_libraries(shared: list[Processor], render: Processor) -> None:
+    handler = _Handler(sys.stderr)
+    processors = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, render]
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(processors=processors, foreign_pre_chain=shared)
+    )
+    logging.basicConfig(handlers=[handler])

@@ -14,7 +14,7 @@ from delivery.cli.arguments import require_text
 from delivery.errors import SettingsError
 from delivery.postgres import database
 from delivery.settings import KafkaSettings, WebSettings
-from delivery.web.listener import listening, url
+from delivery.web.listener import is_loopback, listening, url
 
 if TYPE_CHECKING:
     import socket
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     import uvicorn
 
 DONE = 0  # exit code
-
-GRACE = 5  # seconds that requests in hand have after SIGTERM
 
 # All that is read, so that a role without the right to it is told at the start.
 _READ = """
@@ -56,6 +54,8 @@ def serve(
     number of workers. There is no login: whoever reaches the address sees
     everything, so that it is this machine alone unless you say otherwise.
     Personal data is masked unless DELIVERY_WEB_SHOW_PERSONAL_DATA is true.
+    DELIVERY_WEB_ALLOWED_HOSTS has the names by which it may be called, beside
+    addresses and localhost.
 
     DELIVERY_WEB_DATABASE_URL is the database to read, as a role that may only
     read (see `delivery migrate --reader-role`); DELIVERY_DATABASE_URL if it is
@@ -66,41 +66,52 @@ def serve(
       delivery serve
       delivery serve --host 0.0.0.0 --port 80
     """
-    web = settings.load(WebSettings)
+    web = _with_options(settings.load(WebSettings), host, port)
     kafka = settings.load_if_set(KafkaSettings)
-    log.configure(web.log_level)
+    log.configure(web.log_level, limits_repeats=True)
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # what it says we say ourselves
     server = _server(web, kafka)
     _require_readable(web)
-    with listening(host or web.web_host, web.web_port if port is None else port) as listener:
+    with listening(web.web_host, web.web_port) as listener:
         structlog.get_logger().info("serving", url=url(listener))
+        _warn_of_strangers(listener, web.web_show_personal_data)
         _run(server, listener)
     structlog.get_logger().info("stopped")
     _end()
 
 
+def _with_options(web: WebSettings, host: str | None, port: int | None) -> WebSettings:
+    options = {"web_host": host, "web_port": port}
+    return web.model_copy(update={k: v for k, v in options.items() if v is not None})
+
+
+def _warn_of_strangers(listener: "socket.socket", shows_personal_data: bool) -> None:
+    """There is no login: says so where others than this machine's users can connect."""
+    if is_loopback(listener):
+        return
+    log = structlog.get_logger()
+    if shows_personal_data:
+        log.critical(
+            "PERSONAL DATA IS SHOWN TO WHOEVER REACHES THIS ADDRESS: there is no login. Put a "
+            "proxy that has one in front, and let nobody else reach it; or set "
+            "DELIVERY_WEB_SHOW_PERSONAL_DATA to false"
+        )
+    else:
+        log.warning(
+            "other machines can connect, and there is no login: put a proxy that has one in front"
+        )
+
+
 def _server(web: WebSettings, kafka: KafkaSettings | None) -> "uvicorn.Server":
     """The server. Raises SettingsError where the extra `web` is not installed."""
     try:
-        import uvicorn
-
         from delivery.web.app import create_app
+        from delivery.web.server import make_server
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"`delivery serve` needs {error.name}: pip install 'delivery[web]'"
         ) from error
-    # uvicorn's access log names whole paths; ours names their templates.
-    return uvicorn.Server(
-        uvicorn.Config(
-            create_app(web, kafka),
-            lifespan="on",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=GRACE,
-        )
-    )
+    return make_server(create_app(web, kafka))
 
 
 def _require_readable(web: WebSettings) -> None:

@@ -50,7 +50,7 @@ class _OnlyOrder(TypedDict):
     event: _OnlyId
 
 
-_FIELDS = set(Envelope.__annotations__) | set(_Order.__annotations__)
+FIELDS = set(Envelope.__annotations__) | set(_Order.__annotations__)
 _TIMES = {"createdAt", "deliveryLimitedAt"}
 
 _CONTRACT = TypeAdapter(Envelope)
@@ -93,7 +93,7 @@ def _reason(error: ErrorDetails) -> Reason:
 
 
 def _describe(error: ErrorDetails) -> str:
-    field = [part for part in error["loc"] if part in _FIELDS]
+    field = [part for part in error["loc"] if part in FIELDS]
     where = ".".join(map(str, field)) or "the value"
     if error["type"] == "json_invalid":
         return error["msg"]

@@ -1,13 +1,17 @@
 """The endpoints of a worker, on a port of its own, in threads beside its loop."""
 
+import io
 import json
 import socket
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from socketserver import TCPServer, ThreadingMixIn
-from threading import Thread
-from typing import TYPE_CHECKING
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any, TextIO
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import structlog
 
 from delivery.errors import SettingsError
 from delivery.monitoring.health import Checks
@@ -15,7 +19,13 @@ from delivery.monitoring.health import Checks
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-REQUEST_TIMEOUT_S = 10  # for a client to send its request
+log = structlog.get_logger()
+
+READ_TIMEOUT_S = 10  # for a client to send something, or to read something
+
+# The worker needs its file descriptors for Kafka and PostgreSQL. Beyond this number the oldest
+# connection makes room: probes and Prometheus take milliseconds.
+MOST_CONNECTIONS = 16
 
 
 def checked(check: Callable[[], Checks]) -> "WSGIApplication":
@@ -57,7 +67,12 @@ def application(endpoints: "Mapping[str, WSGIApplication]") -> "WSGIApplication"
             return _response(start, HTTPStatus.NOT_FOUND, "text/plain", f"There are:\n{paths}")
         if environ["REQUEST_METHOD"] != "GET":
             return _response(start, HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", "GET only\n")
-        return endpoint(environ, start)
+        try:
+            return endpoint(environ, start)
+        except Exception:
+            log.error("a bug in an endpoint", path=environ["PATH_INFO"], exc_info=True)
+            body = "a bug: it stands in the log\n"
+            return _response(start, HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", body)
 
     return respond
 
@@ -89,14 +104,45 @@ def _response(start: "StartResponse", status: HTTPStatus, kind: str, body: str) 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True  # a request that hangs must not hold up the end of the worker
 
+    def __init__(self, *arguments: Any) -> None:
+        self._lock = Lock()
+        self._open: dict[socket.socket, None] = {}  # the oldest first
+        super().__init__(*arguments)
+
     def server_bind(self) -> None:
         TCPServer.server_bind(self)  # the library's own asks the name server for our name
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
         self.setup_environ()
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open[request] = None
+            if len(self._open) > MOST_CONNECTIONS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                with suppress(OSError):  # its client has gone
+                    oldest.shutdown(socket.SHUT_RDWR)  # wakes its thread, which closes it
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Instead of the library's traceback between the lines of JSON."""
+        log.error("a bug in the endpoints", exc_info=True)
+
 
 class _Handler(WSGIRequestHandler):
-    timeout = REQUEST_TIMEOUT_S
+    timeout = READ_TIMEOUT_S
+
+    def handle(self) -> None:
+        with suppress(OSError):  # the client says nothing, or has gone
+            super().handle()
+
+    def get_stderr(self) -> TextIO:
+        return io.StringIO()  # the library's tracebacks; `application` logs what is a bug
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the library's name
         """Logs nothing: probes come every few seconds."""

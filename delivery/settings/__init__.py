@@ -20,6 +20,7 @@ from delivery.settings.values import (
     CONFIG,
     PREFIX,
     Horizon,
+    HostNames,
     Level,
     PostgresqlUrl,
     Skew,
@@ -66,7 +67,7 @@ class MonitoringSettings(BaseSettings):
     model_config = CONFIG
 
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
-    metrics_host: Annotated[str, Field(min_length=1)] = "0.0.0.0"  # noqa: S104  # for probes
+    metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"  # they have no login
 
 
 class WebSettings(BaseSettings):
@@ -76,6 +77,7 @@ class WebSettings(BaseSettings):
 
     web_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     web_port: Annotated[int, Field(ge=0, le=65535)] = 8080  # 0: one that is free
+    web_allowed_hosts: HostNames = ()  # beside addresses, localhost and `web_host`
     web_database_url: PostgresqlUrl | None = None  # meant for a role that may only read
     database_url: PostgresqlUrl | None = None
     web_pool_size: Annotated[int, Field(ge=1, le=100)] = 4

@@ -14,7 +14,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 PREFIX = "DELIVERY_"
 
@@ -24,6 +24,7 @@ CONFIG = SettingsConfigDict(
 
 # A host name or address, an IPv6 address in brackets, and a port.
 _SERVER = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\]):([1-9]\d{0,4})", re.ASCII)
+_HOST_NAME = re.compile(r"\*|(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?", re.ASCII)
 _ISO_DURATION = TypeAdapter(timedelta)
 
 
@@ -97,6 +98,18 @@ def _bootstrap_servers(value: str) -> str:
     return ",".join(servers)
 
 
+def _host_names(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    names = [name.strip().lower() for name in value.split(",")]
+    if not all(map(_HOST_NAME.fullmatch, names)):
+        raise ValueError(
+            "must be names such as delivery.example.com, *.example.com or *, separated by commas, "
+            "without ports"
+        )
+    return tuple(name.removesuffix(".") for name in names)
+
+
 def _readable(value: Path) -> Path:
     try:
         value.open("rb").close()
@@ -113,6 +126,7 @@ WebTimeout = Annotated[Duration, AfterValidator(_between_a_second_and_half_an_ho
 Horizon = Annotated[Duration, AfterValidator(_between_an_hour_and_a_year)]
 Zone = Annotated[tzinfo, BeforeValidator(_zone)]
 BootstrapServers = Annotated[str, AfterValidator(_bootstrap_servers)]
+HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_host_names)]
 TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)]

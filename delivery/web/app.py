@@ -26,9 +26,10 @@ from delivery.web.activity import Activity
 from delivery.web.api import docs, problems
 from delivery.web.api import routes as api
 from delivery.web.api.problems import NotFoundError, Problem, WrongFieldError, problem
+from delivery.web.hosts import AllowedHosts
 from delivery.web.lag import Lag
 from delivery.web.middleware import ResponseMiddleware
-from delivery.web.pages import error_pages
+from delivery.web.pages import error_pages, formatting
 from delivery.web.pages import routes as pages
 from delivery.web.pool import Pool
 
@@ -55,6 +56,7 @@ def create_app(settings: WebSettings, kafka: KafkaSettings | None = None) -> Fas
         docs_url=None,  # they load scripts from elsewhere
         redoc_url=None,
         lifespan=_running,
+        redirect_slashes=False,  # a redirect would repeat the request's own Host header
     )
     app.state.settings = settings
     app.state.pool = Pool(
@@ -67,7 +69,12 @@ def create_app(settings: WebSettings, kafka: KafkaSettings | None = None) -> Fas
     app.openapi = partial(docs.described, app)  # type: ignore[method-assign]
     _route(app)
     _handle_errors(app)
-    app.add_middleware(ResponseMiddleware, on_bug=_bug)
+    app.add_middleware(
+        AllowedHosts,
+        names=(*settings.web_allowed_hosts, settings.web_host.lower()),
+        on_refusal=_refused_host,
+    )
+    app.add_middleware(ResponseMiddleware, on_bug=_bug)  # the outermost one
     return app
 
 
@@ -145,11 +152,16 @@ _DETAILS = defaultdict(
 )
 
 
-def _response(request: Request, problem: Problem) -> Response:
-    """For programs below /api, for people elsewhere."""
+def _response(request: Request, problem: Problem, detail: str | None = None) -> Response:
+    """For programs below /api, for people elsewhere; `detail` is for people too."""
     if request.url.path.startswith(("/api", "/healthz", "/readyz")):
         return problems.response(problem)
-    return error_pages.page(request, problem.status)
+    return error_pages.page(request, problem.status, detail and formatting.sentence(detail))
+
+
+def _refused_host(scope: Scope) -> Response:
+    detail = "this service has another name: see DELIVERY_WEB_ALLOWED_HOSTS"
+    return _response(Request(scope), problem(400, detail), detail)
 
 
 def _bug(scope: Scope) -> Response:

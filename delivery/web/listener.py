@@ -3,10 +3,12 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 
 from delivery.errors import SettingsError
 
-BACKLOG = 256
+# Connections that wait to be accepted. asyncio accepts as many before it looks at the first.
+BACKLOG = 128
 
 
 @contextmanager
@@ -29,6 +31,11 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listener:
         yield listener
+
+
+def is_loopback(listener: socket.socket) -> bool:
+    """Whether only this machine reaches it."""
+    return ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
 
 
 def url(listener: socket.socket) -> str:

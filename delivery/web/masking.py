@@ -1,12 +1,15 @@
 """Replaces personal data before a row becomes a page or an answer. Pure.
 
 What is not known to be technical counts as personal: free text, ids of users and companies, record
-keys, the values of dead letters, and each field of a payload that the contract does not name.
+keys, the values of dead letters, names of headers, and each field of a payload that the contract
+does not name, with its name: a map may have people as its keys.
 """
 
+import re
 from collections.abc import Iterator
 
 from delivery.domain.event import DELIVERY_COLUMNS
+from delivery.domain.schema import FIELDS
 from delivery.web import json_text
 
 MASK = "[masked]"
@@ -22,17 +25,36 @@ _OF_ORDER = {
 
 PERSONAL_COLUMNS = frozenset(DELIVERY_COLUMNS) - _OF_ORDER.keys() - {"event_time"}
 
-# The fields of a payload that stay: the keys on the way to each, quoted as they stand in the text.
-_TECHNICAL = frozenset(
-    {
-        ('"eventId"',),
-        ('"eventType"',),
-        ('"createdAt"',),
-        ('"source"',),
-        *(('"event"', f'"{field}"') for field in _OF_ORDER.values()),
-    }
+# Headers of records that frameworks write: Spring, tracing, CloudEvents.
+_TECHNICAL_HEADER = re.compile(
+    r"__\w+__|spring_json_header_types|content-type|traceparent|tracestate|b3|x-b3-\w+|kafka_[\w-]+"
+    r"|ce_(?:id|type|time|source|specversion|dataschema|datacontenttype)",
+    re.ASCII | re.IGNORECASE,
 )
+
+# What an id, a class and a method look like, quoted as they stand in the text. Other text in their
+# fields may be anything.
+_ID = re.compile(
+    r'"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'  # UUID
+    r'|(?=\d*[a-f])[0-9a-f]{8,64}|[0-9A-HJKMNP-TV-Z]{26}|\d{18,20})"',  # a hash, ULID, snowflake
+    re.ASCII | re.IGNORECASE,
+)
+_CLASS = re.compile(r'"(?:[\w$]+\.)*[A-Z][\w$]*(?:Event|Created|Command|Message)"', re.ASCII)
+_METHOD = re.compile(r'"(?=[\w$.]*[a-z][A-Z])(?:[A-Za-z_$][\w$]*\.)+[A-Za-z_$][\w$]*"', re.ASCII)
+_ANYTHING = re.compile(r".*", re.DOTALL)
+
+# The fields of a payload that stay: the keys on the way to each, quoted as they stand in the text,
+# and what a text in it looks like.
+_TECHNICAL: dict[tuple[str, ...], re.Pattern[str]] = {
+    ('"eventId"',): _ID,
+    ('"eventType"',): _CLASS,
+    ('"source"',): _METHOD,
+    ('"createdAt"',): _ANYTHING,
+    **{('"event"', f'"{field}"'): _ANYTHING for field in _OF_ORDER.values()},
+}
 _LONGEST = max(map(len, _TECHNICAL))
+
+_KNOWN_KEYS = {key for path in _TECHNICAL for key in path} | {f'"{name}"' for name in FIELDS}
 
 _JSON_MASK = f'"{MASK}"'
 
@@ -43,9 +65,15 @@ def mask(value: object) -> str:
     return MASK
 
 
-def masked_payload(text: str) -> str:
-    """The JSON text with the same structure and keys, its personal values replaced by a string.
+def mask_header(name: str) -> str:
+    """The name of a record's header, if it is one that frameworks write."""
+    return name if _TECHNICAL_HEADER.fullmatch(name) else MASK
 
+
+def masked_payload(text: str) -> str:
+    """The JSON text with the same structure, its personal values and its unknown keys replaced.
+
+    A key that stands in several places is replaced by the same text, another one by another.
     `null` stays: it says that there is nothing. `text` must be JSON, as PostgreSQL's `json` takes
     it. Time and memory grow with its length, whatever its depth.
     """
@@ -56,14 +84,14 @@ def masked_tokens(text: str) -> Iterator[str]:
     """The tokens of `masked_payload`, each made when it is asked for."""
     containers: list[str] = []  # the marks that opened what we are in
     path: list[str] = []  # the key of each object on the way, "" before its first
-    tokens = json_text.tokens(text)
-    for part in tokens:
+    masks: dict[str, str] = {}  # of unknown keys
+    for part in json_text.tokens(text):
         if part in json_text.MARKS:
             _follow(part, containers, path)
             yield part
         elif containers and containers[-1] == "{" and path[-1] == "":
             path[-1] = part
-            yield part
+            yield part if part in _KNOWN_KEYS else masks.setdefault(part, _key_mask(len(masks)))
         else:
             stays = part == "null" or _is_technical(part, containers, path)
             yield part if stays else _JSON_MASK
@@ -84,10 +112,16 @@ def _follow(mark: str, containers: list[str], path: list[str]) -> None:
 
 def _is_technical(part: str, containers: list[str], path: list[str]) -> bool:
     """A known field's own value, or a number in its array: Jackson writes times so."""
-    if len(path) > _LONGEST or tuple(path) not in _TECHNICAL:
+    if len(path) > _LONGEST or (form := _TECHNICAL.get(tuple(path))) is None:
         return False
     depth = len(containers) - len(path)  # arrays around it
-    return depth == 0 or (depth == 1 and containers[-1] == "[" and not part.startswith('"'))
+    if part.startswith('"'):
+        return depth == 0 and form.fullmatch(part) is not None
+    return depth == 0 or (depth == 1 and containers[-1] == "[")
+
+
+def _key_mask(number: int) -> str:
+    return f'"[masked {number + 1}]"'
 
 
 def _on_one_line(parts: Iterator[str]) -> Iterator[str]:

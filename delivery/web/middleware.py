@@ -8,6 +8,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from delivery.log import raised_at
+
 log = structlog.get_logger()
 
 HEADERS = {
@@ -69,14 +71,6 @@ class _Sender:
         elif self._is_head:
             message = {**message, "body": b""}
         await self._send(message)
-
-
-def raised_at(error: Exception) -> str:
-    """File and line that raised the error."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
 
 
 def _log(method: str, scope: Scope, status: int, seconds: float) -> None:

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from delivery.errors import ForbiddenError, NotMigratedError, SettingsError, UnavailableError
-from delivery.web.middleware import raised_at
+from delivery.log import raised_at
 
 log = structlog.get_logger()
 

@@ -1,6 +1,7 @@
 """The connections of `delivery serve`: few, read-only, and given back after each request."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
@@ -16,8 +17,8 @@ from delivery.postgres.database import Connection
 
 APPLICATION = "delivery serve"
 
-SLOT_TIMEOUT_S = 10.0  # for another request to give its connection back
-CONNECT_TIMEOUT_S = 3.0  # for the server to accept a new one
+WAIT_S = 2.0  # for a connection, in all
+SLOT_TIMEOUT_S = 1.5  # for another request to give its connection back
 RETRY_AFTER_S = 2  # a database needs at least so long to come back
 RECONNECT_TIMEOUT_S = 2.0  # then the pool tries only for a request, so that recovery is quick
 
@@ -40,7 +41,6 @@ class Pool:
             check=ConnectionPool.check_connection,  # a server that was restarted is not noticed
             min_size=1,
             max_size=size,
-            timeout=CONNECT_TIMEOUT_S,
             reconnect_timeout=RECONNECT_TIMEOUT_S,
             open=False,
         )
@@ -54,26 +54,35 @@ class Pool:
         self._pool.close(timeout=1.0)
 
     @contextmanager
-    def snapshot(self) -> Iterator[Connection]:
+    def snapshot(self, timeout_s: float = WAIT_S) -> Iterator[Connection]:
         """A read-only transaction that sees the database as it is at one time.
 
-        Raises UnavailableError.
+        Raises UnavailableError, where no connection can be made within `timeout_s` seconds too.
         """
         try:
-            with self._pool.connection() as connection, database.transaction(connection):
+            with (
+                self._pool.connection(timeout_s) as connection,
+                database.transaction(connection),
+            ):
                 yield connection
         except PoolTimeout as error:
             raise UnavailableError("PostgreSQL can't be reached") from error
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[Connection]:
-        """A `snapshot` as soon as a connection is free. Raises UnavailableError."""
+        """A `snapshot` as soon as a connection is free.
+
+        Raises UnavailableError, after two seconds at most: whoever asks has more than one server to
+        ask, or asks again, and should not be one more that waits here.
+        """
+        started = time.monotonic()
         try:
             await asyncio.wait_for(self._slots.acquire(), SLOT_TIMEOUT_S)
         except TimeoutError:
             raise UnavailableError("too many requests wait for the database") from None
         try:
-            async with contextmanager_in_threadpool(self.snapshot()) as connection:
+            left_s = WAIT_S - (time.monotonic() - started)
+            async with contextmanager_in_threadpool(self.snapshot(left_s)) as connection:
                 yield connection
         finally:
             self._slots.release()

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -172,6 +174,61 @@ def frozen(pid: int) -> Iterator[None]:
     finally:
         for process in ours:
             process.resume()
+
+
+# `delivery serve` with 1,024 file descriptors.
+FEW_DESCRIPTORS = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+from delivery import cli
+sys.argv[1:] = ["serve", "--port", "0"]
+sys.exit(cli.run())
+"""
+
+
+def test_1100_half_open_requests_keep_nobody_out(
+    tmp_path: Path, database_url: str, connect: Connect
+) -> None:
+    arguments = ["-c", FEW_DESCRIPTORS]
+    served = processes.start(tmp_path / "log", arguments, {"database_url": database_url})
+    port = int(address(served).rpartition(":")[2])
+    try:
+        with ExitStack() as open_:
+            for _ in range(1100):
+                client = open_.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+                client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-")
+            before = psutil.Process(served.running.pid).cpu_times().user
+            started = time.monotonic()
+            for path in ("/healthz", "/api/events", "/") * 5:
+                assert httpx.get(f"http://127.0.0.1:{port}{path}", timeout=10).status_code == 200
+            took = time.monotonic() - started
+            used = psutil.Process(served.running.pid).cpu_times().user - before
+            assert psutil.Process(served.running.pid).num_fds() < 700
+    finally:
+        served.end(signal.SIGTERM)
+    assert took < 10
+    assert used < 5
+    assert len(served.stderr()) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("host", "shows", "level"),
+    [
+        ("127.0.0.1", "true", None),
+        ("localhost", "false", None),
+        ("0.0.0.0", "false", "warning"),
+        ("0.0.0.0", "true", "critical"),
+    ],
+)
+def test_it_warns_where_others_can_reach_it_and_louder_where_they_see_personal_data(
+    database_url: str, serve: Serve, host: str, shows: str, level: str | None
+) -> None:
+    settings = {"database_url": database_url, "web_show_personal_data": shows}
+    served = serve("--host", host, "--port", "0", **settings)
+    assert httpx.get(f"{address(served)}/healthz").status_code == 200
+    said = [json.loads(line) for line in served.stderr().splitlines()]
+    warned = [line["level"] for line in said if "no login" in line["event"]]
+    assert warned == ([level] if level else [])
 
 
 def test_a_database_that_can_not_be_reached_at_the_start_is_told(serve: Serve) -> None:

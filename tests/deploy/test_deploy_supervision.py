@@ -8,7 +8,7 @@ from deployment import FOLDER, TEXTS, UNITS, only_container
 
 from delivery import cli
 from delivery.broker import consumer
-from delivery.cli import serve
+from delivery.web import server
 from delivery.worker import shutdown
 
 # Seconds from SIGTERM to the worker's end, whatever hangs.
@@ -40,7 +40,7 @@ def test_whoever_stops_the_pages_waits_for_the_answers_in_hand() -> None:
         pod["terminationGracePeriodSeconds"] - before,
         seconds(*deployment.unit(UNITS[1])["TimeoutStopSec"]),
     ]
-    assert min(waits) >= serve.GRACE + 5
+    assert min(waits) >= server.STOP_TIMEOUT_S + 5
 
 
 @pytest.mark.parametrize("unit", UNITS)

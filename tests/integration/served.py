@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import structlog
-import uvicorn
 
 from delivery.settings import KafkaSettings, WebSettings
 from delivery.web.app import create_app
 from delivery.web.listener import listening, url
+from delivery.web.server import make_server
 
 SECONDS = 30.0  # a deadline
 
@@ -22,8 +22,7 @@ def served(database_url: str, kafka: KafkaSettings | None = None, **settings: An
     """Serves this database and gives the server's address, such as http://127.0.0.1:34567."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     app = create_app(WebSettings(web_database_url=database_url, **settings), kafka)
-    config = uvicorn.Config(app, lifespan="on", ws="none", log_config=None, access_log=False)
-    server = uvicorn.Server(config)
+    server = make_server(app)
     with listening("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, args=([listener],), name="served")
         thread.start()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.web.masking import MASK, mask, masked_payload, masked_tokens
+from delivery.web.masking import MASK, mask, mask_header, masked_payload, masked_tokens
 
 TECHNICAL = {
     "event": {
@@ -68,20 +68,63 @@ def test_a_field_that_is_not_known_is_personal_wherever_it_stands(value: object)
     assert SECRET not in masked_payload(json.dumps(value))
 
 
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("eventId", ["5f0c6f3e-43a9-4e1c-9f5b-0c6b6e0f3c55", "01JD8ZKQ4N8M3T7R2V5X9Y0WAB",
+                     "5f0c6f3e", "7263482910475612160", 4711]),
+        ("eventType", ["com.example.OrderCreateEvent", "OrderCreateEvent"]),
+        ("source", ["orderService.createOrder", "com.example.OrderService.create"]),
+    ],
+)  # fmt: skip
+def test_an_id_a_class_and_a_method_stay(field: str, values: list[object]) -> None:
+    for value in values:
+        assert masked({field: value}) == {field: value}
+
+
+@pytest.mark.parametrize("field", ["eventId", "eventType", "source"])
+@pytest.mark.parametrize(
+    "value",
+    [SECRET, "Kim", "Mrs.Kim", "kim@example.com", "010-1234-5678", "01012345678", "문 앞에",
+     "called by Mrs. Kim", "OrderCreateEvent of Mrs. Kim", "orderService.createOrder()", "",
+     "5f0c6f3e Kim", "\u006bim"],
+)  # fmt: skip
+def test_free_text_in_a_technical_field_is_replaced(field: str, value: str) -> None:
+    assert masked({field: value}) == {field: MASK}
+
+
+def test_a_key_that_is_not_known_is_replaced_and_known_ones_stay_everywhere() -> None:
+    document = {"event": {SECRET: {"orderId": 1}}, "source": {"Kim": 1}, "Kim": [{"Kim": None}]}
+    assert masked(document) == {
+        "event": {"[masked 1]": {"orderId": MASK}},
+        "source": {"[masked 2]": MASK},
+        "[masked 2]": [{"[masked 2]": None}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("__TypeId__", "__TypeId__"), ("traceparent", "traceparent"), ("X-B3-TraceId",) * 2,
+     ("Mrs. Kim", MASK), ("customer", MASK), ("__Type Id__", MASK), ("", MASK)],
+)  # fmt: skip
+def test_names_of_headers_that_no_framework_writes_are_replaced(name: str, shown: str) -> None:
+    assert mask_header(name) == shown
+
+
 def test_numbers_and_booleans_are_replaced_and_null_stays() -> None:
     assert masked({"age": 41, "adult": True, "x": 1.5, "none": None}) == {
-        "age": MASK,
-        "adult": MASK,
-        "x": MASK,
-        "none": None,
+        "[masked 1]": MASK,
+        "[masked 2]": MASK,
+        "[masked 3]": MASK,
+        "[masked 4]": None,
     }
 
 
 def test_a_key_that_stands_twice_is_masked_twice_and_digits_are_kept() -> None:
     text = '{"b":1.00,"event":{"productId":1.000000000000000000001,"name":1,"name":2},"a":"x"}'
     assert masked_payload(text) == (
-        '{"b": "[masked]", "event": {"productId": 1.000000000000000000001, "name": "[masked]", '
-        '"name": "[masked]"}, "a": "[masked]"}'
+        '{"[masked 1]": "[masked]", "event": {"productId": 1.000000000000000000001, '
+        '"[masked 2]": "[masked]", "[masked 2]": "[masked]"}, "[masked 3]": "[masked]"}'
     )
 
 
@@ -109,13 +152,13 @@ Documents = st.recursive(
 
 
 @given(Documents)
-def test_structure_and_keys_stay(document: Any) -> None:
+def test_structure_stays(document: Any) -> None:
     assert same_shape(document, masked(document))
 
 
 def same_shape(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same_shape(one[k], other[k]) for k in one)
+        return len(one) == len(other) and all(map(same_shape, one.values(), other.values()))
     if isinstance(one, list):
         return len(one) == len(other) and all(map(same_shape, one, other))
     return bool(other in (MASK, one))

@@ -287,7 +287,7 @@ def test_there_are_no_endpoints_by_default(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("DELIVERY_METRICS_PORT", "")
     monkeypatch.delenv("DELIVERY_METRICS_HOST", raising=False)
     loaded = settings.load(settings.MonitoringSettings)
-    assert (loaded.metrics_port, loaded.metrics_host) == (None, "0.0.0.0")
+    assert (loaded.metrics_port, loaded.metrics_host) == (None, "127.0.0.1")
 
 
 @pytest.mark.parametrize("port", ["0", "-1", "65536", "http", "9464.5"])

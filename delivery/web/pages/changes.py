@@ -4,12 +4,10 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, timedelta, timezone
 from typing import Any, NamedTuple
 
-from delivery.domain.event import Contract, OrderCreated, decode
+from delivery.domain.event import DELIVERY_COLUMNS, Contract, OrderCreated, decode
 
 # What an event gives a delivery beside its key and its time.
-COLUMNS = tuple(
-    name for name in OrderCreated._fields if name not in {"order_id", "event_time", "payload"}
-)
+COLUMNS = tuple(name for name in DELIVERY_COLUMNS if name not in {"order_id", "event_time"})
 
 SHAPING = frozenset({"created", "updated"})
 

@@ -28,7 +28,10 @@ def _masked(shown: dict[str, Any]) -> dict[str, Any]:
     """With a mask in the place of each content that there is."""
     masked = {name: _mask(shown[name]) for name in ("record_key", "record_value",
                                                     "resolution_note")}  # fmt: skip
-    headers = [{"key": h["key"], "value": _mask(h["value"])} for h in shown["record_headers"]]
+    headers = [
+        {"key": masking.mask_header(header["key"]), "value": _mask(header["value"])}
+        for header in shown["record_headers"]
+    ]
     return shown | masked | {"record_headers": headers}
 
 
