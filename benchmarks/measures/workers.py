@@ -50,12 +50,12 @@ def _together(environment: Environment, sent: list[Sent], number: int) -> dict[s
         settings["DELIVERY_KAFKA_SESSION_TIMEOUT"] = SESSION_TIMEOUT
         group = settings["DELIVERY_KAFKA_GROUP_ID"]
         started = [ending.enter_context(processes.started(WORKER, settings)) for _ in range(number)]
-        crew = [processes.announced(running) for running in started]
+        workers = [processes.announced(running) for running in started]
         _await(lambda: _members(admin, group) == number, "all workers are in the group")
-        before, postgres, begun = _cpu(crew), servers(environment).postgres, datetime.now(UTC)
+        before, postgres, begun = _cpu(workers), servers(environment).postgres, datetime.now(UTC)
         producer.commit_transaction()
         _await(lambda: _committed(admin, group) >= len(sent), "all offsets are committed")
-        process_cpu, postgres_cpu = _cpu(crew) - before, servers(environment).postgres - postgres
+        process_cpu, postgres_cpu = _cpu(workers) - before, servers(environment).postgres - postgres
         with commits.connected(url) as connection:
             seconds = (commits.last(connection, WORKER, topic) - begun).total_seconds()
             rows, orders = commits.deliveries(connection, WORKER)
@@ -71,8 +71,8 @@ def _together(environment: Environment, sent: list[Sent], number: int) -> dict[s
     }
 
 
-def _cpu(crew: list[Contending]) -> float:
-    return sum(worker.cpu_seconds for worker in crew)
+def _cpu(workers: list[Contending]) -> float:
+    return sum(worker.cpu_seconds for worker in workers)
 
 
 def _members(admin: KafkaAdminClient, group: str) -> int:

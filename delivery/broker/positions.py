@@ -45,7 +45,7 @@ class Positions:
     lost: int = 0  # records that were deleted unread
     joins: int = 0  # how often positions were set after one
     claimed: dict[PartitionLog, int] = field(default_factory=dict)  # by us, as of the last join
-    _told_of: UUID = UNKNOWN_TOPIC_ID  # that it is another topic than the one before
+    _warned_of: UUID = UNKNOWN_TOPIC_ID  # that it is another topic than the one before
     _counted: dict[TopicPartition, int] = field(default_factory=dict)  # as lost, up to here
 
     def belong_to(self, topic_id: UUID) -> None:
@@ -53,7 +53,7 @@ class Positions:
         if topic_id in {UNKNOWN_TOPIC_ID, self.topic_id}:
             return
         if self.topic_id != UNKNOWN_TOPIC_ID:
-            self._tell_of(topic_id)
+            self._warn_of_topic(topic_id)
             self.due.set()
         self.topic_id = topic_id
 
@@ -125,13 +125,13 @@ class Positions:
             begin = start(position, self.topic_id, beginnings[partition], ends[partition])
             internals.seek(self._consumer, partition, begin.offset, begin.epoch)
             if position is not None and begin.why is not None:
-                self._tell(partition, position.offset, begin)
+                self._warn(partition, position.offset, begin)
 
-    def _tell(self, partition: TopicPartition, position: int, begin: Start) -> None:
-        """Tells once why reading does not begin at the position, and counts what that lost."""
+    def _warn(self, partition: TopicPartition, position: int, begin: Start) -> None:
+        """Says once why reading does not begin at the position, and counts what that lost."""
         where = f"{partition.topic}/{partition.partition}"
         if begin.why == RECREATED:
-            self._tell_of(self.topic_id)
+            self._warn_of_topic(self.topic_id)
         elif begin.why == DELETED:
             first = max(position, self._counted.get(partition, 0))
             self._counted[partition] = begin.offset
@@ -147,7 +147,7 @@ class Positions:
         else:
             log.warning(str(begin.why), partition=where, position=position)
 
-    def _tell_of(self, topic_id: UUID) -> None:
-        if self._told_of != topic_id:
-            self._told_of = topic_id
+    def _warn_of_topic(self, topic_id: UUID) -> None:
+        if self._warned_of != topic_id:
+            self._warned_of = topic_id
             log.warning(RECREATED, topic_id=str(topic_id))

@@ -111,9 +111,9 @@ def verify(
                 connection, contract, committed, records, progress, since, topic_id
             )
             count = _written(_shown(found, progress), form)
-        _tell(progress, count)
+        _note_counts(progress, count)
         if there:
-            _tell_of_topic(there, committed, progress)
+            _note_topic(there, committed, progress)
     if count:
         raise typer.Exit(FOUND)
 
@@ -186,7 +186,7 @@ def _members(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _tell(progress: Progress, count: int) -> None:
+def _note_counts(progress: Progress, count: int) -> None:
     if not count and not progress.rows:
         output.note("nothing to verify yet: the log is empty, and there is no delivery")
         return
@@ -197,7 +197,7 @@ def _tell(progress: Progress, count: int) -> None:
     output.note(f"{compared}; findings: {count or 'none'}")
 
 
-def _tell_of_topic(
+def _note_topic(
     there: topic.Topic, committed: dict[tuple[str, int], int], progress: Progress
 ) -> None:
     name, group = there.settings.kafka_topic, there.settings.kafka_group_id

@@ -38,7 +38,7 @@ def missing_from(
 ) -> dict[PartitionLog, int]:
     """The partitions whose log ends before these offsets, with the offset after its last record.
 
-    Offsets without a record (markers of transactions, compacted ones) are told too: whoever reads
+    Offsets without a record (markers of transactions, compacted ones) are included: whoever reads
     there finds nothing. Raises UnavailableError.
     """
     with transaction(connection):

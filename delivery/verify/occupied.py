@@ -68,7 +68,7 @@ WITH wanted AS (
            CASE WHEN resolution = 'replayed' THEN NULL ELSE 'dead_letters' END
     FROM wanted JOIN dead_letters
       ON record_topic = topic AND record_partition = part AND record_offset >= start
-), told AS (
+), known AS (
     SELECT record_topic COLLATE "C" AS topic, record_partition, record_offset, order_id, log,
            CASE WHEN record_topic_id <> %(unknown)s
                      OR bool_or(record_topic_id = %(today)s) OVER there
@@ -79,7 +79,7 @@ WITH wanted AS (
     SELECT topic, record_partition, topic_id, record_offset, count(log) AS rows,
            min(log) AS first_log, max(log) AS last_log,
            min(order_id) AS first_order, max(order_id) AS last_order
-    FROM told GROUP BY 1, 2, 3, 4
+    FROM known GROUP BY 1, 2, 3, 4
 ), neighbours AS (
     SELECT *, lag(record_offset) OVER upwards AS previous,
            lead(record_offset) OVER upwards IS NULL AS is_last
