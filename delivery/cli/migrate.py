@@ -19,6 +19,14 @@ def migrate(
             help="Give this role what a worker needs, and no more.",
         ),
     ] = None,
+    announcer_role: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROLE",
+            callback=require_text,
+            help="Give this role what `delivery announce` needs, and no more.",
+        ),
+    ] = None,
     reader_role: Annotated[
         str | None,
         typer.Option(
@@ -48,6 +56,9 @@ def migrate(
     if worker_role is not None:
         migrations.grant(url, "worker", worker_role)
         output.text(f"role {worker_role} may run workers")
+    if announcer_role is not None:
+        migrations.grant(url, "announcer", announcer_role)
+        output.text(f"role {announcer_role} may announce")
     if reader_role is not None:
         migrations.grant(url, "reader", reader_role)
         output.text(f"role {reader_role} may read")

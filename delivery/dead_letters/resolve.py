@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from delivery.announce import outbox
 from delivery.dead_letters import queries
 from delivery.dead_letters.letter import LetterStatus
 from delivery.domain.event import Contract
@@ -29,7 +30,8 @@ def replay(
     """Processes the records of open letters again, as the worker would, in portions.
 
     Yields the status of each portion's letters after its commit. A letter that is rejected again
-    stays open, with its new error. A resolved one stays as it is.
+    stays open, with its new error. A resolved one stays as it is. A delivery that this creates is
+    announced if those of the workers are.
     """
     for portion in _portions(connection, ids):
         _process(connection, contract, portion)
@@ -52,7 +54,8 @@ def _process(connection: Connection, contract: Contract, ids: Sequence[int]) -> 
     records = [letter.record for letter in letters if letter.resolution is None]
     if records:
         # Within one transaction the log is in the order of the records' coordinates.
-        process(connection, contract, sorted(records, key=lambda record: record.coordinates))
+        in_order = sorted(records, key=lambda record: record.coordinates)
+        process(connection, contract, in_order, outbox.as_switched(connection))
 
 
 def _portions(connection: Connection, ids: Sequence[int]) -> Iterator[list[int]]:

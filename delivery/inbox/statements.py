@@ -142,12 +142,12 @@ class Statements:
             for r, e, outcome in entries
         ]  # fmt: skip
         rows.sort()  # no two have the same key, so that nothing after it is compared
-        self._copy(_COPY_ENTRIES, _ENTRY_TYPES, rows)
+        self.copy(_COPY_ENTRIES, _ENTRY_TYPES, rows)
 
     def _insert_deliveries(self, created: dict[int, OrderCreated]) -> None:
         rows = [event.delivery_row for event in created.values()]
         rows.sort()
-        self._copy(_COPY_DELIVERIES, tuple(DELIVERY.values()), rows)
+        self.copy(_COPY_DELIVERIES, tuple(DELIVERY.values()), rows)
 
     def _update_deliveries(self, changed: dict[int, Change]) -> None:
         if not changed:
@@ -170,7 +170,8 @@ class Statements:
         cursor = self.connection.execute(_INSERT_DUPLICATES, (consumed_at, *_columns(rows)))
         return [differs for (differs,) in cursor]
 
-    def _copy(self, statement: str, types: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def copy(self, statement: str, types: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Writes the rows, if there are any, by a binary COPY of columns of these types."""
         if not rows:
             return
         with self.connection.cursor() as cursor, cursor.copy(statement) as copy:

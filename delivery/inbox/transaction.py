@@ -15,6 +15,7 @@ other outcomes can't become wrong in between: a key stays in the inbox, and a de
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from delivery.domain.decide import Decision, decide
 from delivery.domain.event import Contract, OrderCreated, Rejection, decode
@@ -49,9 +50,22 @@ class BatchResult:
     races: int = 0
 
 
-def process(connection: Connection, contract: Contract, records: Sequence[Record]) -> Outcomes:
+# What is to be announced of a decision at that time, written down in its transaction.
+Outbox = Callable[[Statements, Decision, datetime], None]
+
+
+def no_outbox(_statements: Statements, _decision: Decision, _consumed_at: datetime) -> None:
+    """Writes nothing down: nobody is told of a delivery."""
+
+
+def process(
+    connection: Connection,
+    contract: Contract,
+    records: Sequence[Record],
+    outbox: Outbox = no_outbox,
+) -> Outcomes:
     """Decodes the records and accounts for each, without a limit of rejections: see `Inbox`."""
-    results = Inbox(connection).process(decoded(contract, records))
+    results = Inbox(connection, outbox=outbox).process(decoded(contract, records))
     return sum((result.outcomes for result in results), Counter())
 
 
@@ -74,6 +88,7 @@ class Inbox:
     connection: Connection
     limit: RejectionLimit = field(default_factory=RejectionLimit)
     on_wait: Callable[[], None] = do_nothing
+    outbox: Outbox = no_outbox
 
     def process(self, batch: Sequence[Arrival]) -> Iterator[BatchResult]:
         """Accounts for each record of `batch`, in their order, in one transaction.
@@ -130,6 +145,7 @@ class Inbox:
         consumed_at = statements.read_clock()
         decision = decide(state, events)
         conflicts = statements.write(decision, consumed_at)
+        self.outbox(statements, decision, consumed_at)
         dead_letters.insert(self.connection, rejected, letters, consumed_at)
         replayed = [letters[r.coordinates] for r, _ in events if r.coordinates in letters]
         open_ids = [letter.dead_letter_id for letter in replayed if letter.resolution is None]

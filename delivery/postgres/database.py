@@ -16,7 +16,7 @@ from delivery.postgres.sqlstate import first_line, translated_errors
 
 __all__ = ["Connection", "Session", "connect", "options", "require_migrated", "transaction"]
 
-REVISION = "0003"  # the migration this code was written for
+REVISION = "0004"  # the migration this code was written for
 
 APPLICATION = "delivery worker"
 

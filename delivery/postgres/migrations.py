@@ -45,10 +45,20 @@ _GRANTS = {
             ON dead_letters TO {role};
         GRANT SELECT ON event_history, alembic_version TO {role};
         GRANT EXECUTE ON FUNCTION ensure_partitions(integer, integer) TO {role};
+        GRANT INSERT ON outbox TO {role};
+        GRANT SELECT, INSERT ON outbox_periods TO {role};
+    """,
+    "announcer": """
+        GRANT SELECT, DELETE ON outbox TO {role};
+        GRANT SELECT, INSERT ON announcements TO {role};
+        GRANT SELECT, INSERT, UPDATE ON announced_positions TO {role};
+        GRANT SELECT ON outbox_periods, alembic_version TO {role};
+        GRANT UPDATE (switched_off_at) ON outbox_periods TO {role};
     """,
     "reader": """
         GRANT SELECT ON processed_events, duplicate_events, deliveries, dead_letters,
-                        event_history, alembic_version TO {role};
+                        event_history, alembic_version,
+                        outbox, announcements, announced_positions, outbox_periods TO {role};
     """,
 }
 
@@ -61,8 +71,11 @@ SELECT pg_has_role(%s, relowner, 'MEMBER') FROM pg_class WHERE oid = 'processed_
 """
 
 
-def grant(url: SecretStr, kind: Literal["worker", "reader"], role: str) -> None:
-    """Gives an existing role the rights of a worker, or of somebody who only looks.
+Kind = Literal["worker", "announcer", "reader"]
+
+
+def grant(url: SecretStr, kind: Kind, role: str) -> None:
+    """Gives an existing role the rights of a worker, an announcer, or of one who only looks.
 
     Raises SettingsError where there is no such role, or where it could change the log anyway.
     """

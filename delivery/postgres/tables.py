@@ -169,3 +169,52 @@ dead_letters = Table(
     Index(None, "reason", "dead_letter_id"),
     Index("ix_dead_letters_unresolved", "reason", postgresql_where=text("resolved_at IS NULL")),
 )
+
+# One row for each created delivery that is still to be announced, while the outbox is switched on.
+# Rows come and go, and so dead ones are cleared away soon.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("consumed_at", Time, nullable=False),
+    Column("order_id", BigInteger, nullable=False),
+    Column("event_time", Time, nullable=False),
+    PrimaryKeyConstraint("consumed_at", "order_id", "event_time"),
+    postgresql_with={
+        "autovacuum_vacuum_scale_factor": 0,
+        "autovacuum_vacuum_threshold": 10_000,
+    },
+)
+
+# One row for each event that was announced: when, and where it lies in the topic of announcements.
+announcements = Table(
+    "announcements",
+    metadata,
+    Column("order_id", BigInteger, nullable=False),
+    Column("event_time", Time, nullable=False),
+    Column("announced_at", Time, nullable=False, server_default=func.now()),
+    Column("announced_topic", Text, nullable=False),
+    Column("announced_partition", Integer, nullable=False),
+    Column("announced_offset", BigInteger, nullable=False),
+    PrimaryKeyConstraint("order_id", "event_time"),
+)
+
+# Below these offsets of the topic of announcements every announcement of ours has its row.
+announced_positions = Table(
+    "announced_positions",
+    metadata,
+    Column("announced_topic", Text, nullable=False),
+    Column("announced_partition", Integer, nullable=False),
+    Column("announced_topic_id", UUID, nullable=False),
+    Column("next_offset", BigInteger, nullable=False),
+    PrimaryKeyConstraint("announced_topic", "announced_partition"),
+)
+
+# When workers filled the outbox; `switched_off_at` is null while they do.
+outbox_periods = Table(
+    "outbox_periods",
+    metadata,
+    Column("switched_on_at", Time, nullable=False),
+    Column("switched_off_at", Time),
+    PrimaryKeyConstraint("switched_on_at"),
+    CheckConstraint("switched_off_at >= switched_on_at", name="on_before_off"),
+)

@@ -8,7 +8,7 @@ the folder DELIVERY_SECRETS_DIR: what Kubernetes, Compose and systemd make of a 
 import os
 from datetime import UTC, timedelta
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
@@ -22,14 +22,17 @@ from delivery.settings.values import (
     Horizon,
     HostNames,
     Level,
+    OneLine,
     PostgresqlUrl,
     Skew,
+    TopicName,
     WebTimeout,
     Zone,
 )
 
 __all__ = [
     "PREFIX",
+    "AnnounceSettings",
     "DatabaseSettings",
     "KafkaSettings",
     "MonitoringSettings",
@@ -59,6 +62,19 @@ class WorkerSettings(BaseSettings):
     batch_size: Annotated[int, Field(ge=1, le=100_000)] = 2000
     max_rejected_in_a_row: Annotated[int, Field(ge=0)] = 1000  # 0: no limit
     log_level: Level = "INFO"
+
+
+class AnnounceSettings(BaseSettings):
+    """Whether created deliveries are announced, where, and in which words."""
+
+    model_config = CONFIG
+
+    announce_topic: TopicName | None = None  # not set: nothing is announced
+    announce_transactional_id: Annotated[str, Field(min_length=1)] = "delivery-announce"
+    announce_time_format: Literal["array", "iso"] = "array"
+    announce_event_type: OneLine = "com.sparta.logistics.delivery.domain.event.DeliveryCreateEvent"
+    announce_type_id: OneLine = "com.sparta.logistics.delivery.domain.event.DomainEventEnvelop"
+    announce_status: OneLine = "pending"
 
 
 class MonitoringSettings(BaseSettings):

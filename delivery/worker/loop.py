@@ -16,7 +16,7 @@ import structlog
 from delivery.domain.event import Contract
 from delivery.errors import DeadLetterRefusedError, FloodError, RaceError, UnavailableError
 from delivery.inbox.rejection_limit import Rejected, RejectionLimit
-from delivery.inbox.transaction import Arrival, Inbox, Outcomes
+from delivery.inbox.transaction import Arrival, Inbox, Outbox, Outcomes, no_outbox
 from delivery.log import offset_ranges_text
 from delivery.monitoring.recorder import NoOpRecorder, Recorder
 from delivery.postgres.database import Session
@@ -45,6 +45,7 @@ class Worker:
     contract: Contract
     limit: RejectionLimit = field(default_factory=RejectionLimit)
     recorder: Recorder = field(default_factory=NoOpRecorder)
+    outbox: Outbox = no_outbox
     totals: Outcomes = field(default_factory=Counter)
     _partitions: Partitions = field(default_factory=Partitions)
     _failures: int = 0  # of the database, since a batch was last processed
@@ -84,7 +85,8 @@ class Worker:
         try:
             connection = self.database.connection()
             self._partitions.ensure(connection)
-            for result in Inbox(connection, self.limit, self._on_wait).process(batch):
+            inbox = Inbox(connection, self.limit, self._on_wait, self.outbox)
+            for result in inbox.process(batch):
                 outcomes += result.outcomes
                 self.totals += result.outcomes
                 self.recorder.result(result)

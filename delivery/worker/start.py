@@ -3,6 +3,7 @@
 import structlog
 
 from delivery import log, monitoring, settings
+from delivery.announce import outbox
 from delivery.broker import consumer
 from delivery.domain.event import Contract
 from delivery.inbox.rejection_limit import RejectionLimit
@@ -22,6 +23,7 @@ def run(drain: bool) -> None:
         settings.KafkaSettings,
         settings.WorkerSettings,
         settings.MonitoringSettings,
+        settings.AnnounceSettings,
     )
     kafka = settings.load(settings.KafkaSettings)
     worker = settings.load(settings.WorkerSettings)
@@ -30,6 +32,8 @@ def run(drain: bool) -> None:
     session = database.Session(url, kafka.kafka_session_timeout)
     database.require_migrated(session.connection())
     doubts = durability.doubts(session.connection())
+    is_announcing = settings.load(settings.AnnounceSettings).announce_topic is not None
+    to_announce = outbox.of_worker(session.connection(), is_announcing)
     contract = Contract(worker.event_timezone, worker.max_future_skew)
     limit = RejectionLimit(worker.max_rejected_in_a_row)
     with stop_on_signals() as stop, consumer.connected(kafka, worker.batch_size) as member:
@@ -42,7 +46,7 @@ def run(drain: bool) -> None:
         )
         for doubt in doubts:
             structlog.get_logger().warning(doubt)
-        loop = Worker(member, session, contract, limit, recorder)
+        loop = Worker(member, session, contract, limit, recorder, to_announce)
         try:
             loop.run(stop, end)
         finally:

@@ -35,7 +35,9 @@ class FakeInbox:
     portion: int = 100
     on_wait: Callable[[], None] | None = None
 
-    def __call__(self, _connection: object, _limit: object, on_wait: Callable[[], None]) -> object:
+    def __call__(
+        self, _connection: object, _limit: object, on_wait: Callable[[], None], _outbox: object
+    ) -> object:
         self.on_wait = on_wait
         return self
 
