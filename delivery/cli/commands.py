@@ -18,6 +18,7 @@ COMMANDS = {
     "stats": "Count records by outcome, deliveries, and open dead letters.",
     "verify": "Prove the database against the guarantee and the topic.",
     "rewind": "Read again what the log lacks below the committed offsets.",
+    "announce": "Announce created deliveries to DELIVERY_ANNOUNCE_TOPIC.",
     "serve": "Serve the history as web pages and as an HTTP API.",
     "migrate": "Bring the database's schema to this version's revision.",
     "publish": "Publish each line of a file as one record.",

@@ -4,6 +4,8 @@ from functools import partial
 
 from pydantic import SecretStr
 
+from delivery.announce.recorder import NoOpRecorder as AnnounceNoOpRecorder
+from delivery.announce.recorder import Recorder as AnnounceRecorder
 from delivery.broker.consumer import GroupConsumer
 from delivery.monitoring.recorder import NoOpRecorder, Recorder
 from delivery.settings import MonitoringSettings
@@ -17,6 +19,15 @@ def start(settings: MonitoringSettings, url: SecretStr, consumer: GroupConsumer)
     if settings.metrics_port is None:
         return NoOpRecorder()
     return _served(settings.metrics_host, settings.metrics_port, url, consumer)
+
+
+def start_announcer(settings: MonitoringSettings, url: SecretStr) -> AnnounceRecorder:
+    """The recorder of an announcer, likewise."""
+    if settings.metrics_port is None:
+        return AnnounceNoOpRecorder()
+    from delivery.monitoring import announcing
+
+    return announcing.serve(settings, settings.metrics_port, url)
 
 
 def _served(host: str, port: int, url: SecretStr, consumer: GroupConsumer) -> Recorder:

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from pydantic import SecretStr
 
+from delivery.announce import announcements
+from delivery.announce.announcements import Lag
 from delivery.dead_letters import queries
 from delivery.errors import ForbiddenError, NotMigratedError
 from delivery.monitoring.single_flight import SingleFlight
@@ -40,7 +42,12 @@ def readiness(absent: Why, schema: SingleFlight[None]) -> Checks:
 
     Returns within `ANSWER_TIMEOUT_S`, also where the database does not answer.
     """
-    checks = {"group": absent, "database": None, "schema": None}
+    return {"group": absent, **schema_readiness(schema)}
+
+
+def schema_readiness(schema: SingleFlight[None]) -> Checks:
+    """Whether the database answers and its schema is the one we need, within that time."""
+    checks: Checks = {"database": None, "schema": None}
     try:
         schema.result(ANSWER_TIMEOUT_S)
     except (NotMigratedError, ForbiddenError) as error:
@@ -79,6 +86,11 @@ def require_schema(url: SecretStr) -> None:
 def unresolved_letters(url: SecretStr) -> dict[str, int]:
     """How many dead letters of each reason nobody has resolved. Raises as `require_schema`."""
     return _on_own_connection(url, queries.count_open)
+
+
+def outbox_lag(url: SecretStr) -> Lag:
+    """How far the announcements are behind. Raises as `require_schema`."""
+    return _on_own_connection(url, announcements.lag)
 
 
 def _on_own_connection(url: SecretStr, read: Callable[[Connection], Result]) -> Result:

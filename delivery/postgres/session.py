@@ -137,6 +137,11 @@ def of_worker(max_transaction_age: timedelta) -> dict[str, str]:
     return _LOOK_UP_BY_KEY | {name: _milliseconds(limit) for name, limit in limits.items()}
 
 
+def of_announcer(silence: timedelta) -> dict[str, str]:
+    """An announcer's, which the server ends after a `silence` between two statements too."""
+    return of_worker(silence) | {"idle_session_timeout": _milliseconds(silence)}
+
+
 def of_reader(statement_timeout: timedelta) -> dict[str, str]:
     """That of a reader that answers soon or not at all: compiling takes longer than its queries."""
     return {

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import NoReturn
 
 from delivery.errors import UnavailableError
 
@@ -20,12 +19,15 @@ class StopFlag:
     requested: bool = False
 
 
+_OF_A_WORKER = "the batch in hand is rolled back, and Kafka keeps its records"
+
+
 @contextmanager
-def stop_on_signals() -> Iterator[StopFlag]:
+def stop_on_signals(left_behind: str = _OF_A_WORKER) -> Iterator[StopFlag]:
     """A `StopFlag` that SIGTERM and SIGINT set. The former handlers are restored at the end.
 
     Raises UnavailableError inside the block when it has not ended `GRACE_S` seconds after the
-    signal. The database then rolls the batch back, and Kafka keeps its records.
+    signal. `left_behind` says what becomes of the work in hand.
     """
     stop = StopFlag()
 
@@ -33,7 +35,12 @@ def stop_on_signals() -> Iterator[StopFlag]:
         stop.requested = True
         signal.alarm(GRACE_S)
 
-    handlers = {signal.SIGTERM: request, signal.SIGINT: request, signal.SIGALRM: _give_up}
+    def give_up(_number: int, _frame: FrameType | None) -> None:
+        raise UnavailableError(
+            f"stopped without an answer from a server for {GRACE_S} s: {left_behind}"
+        )
+
+    handlers = {signal.SIGTERM: request, signal.SIGINT: request, signal.SIGALRM: give_up}
     former = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield stop
@@ -41,10 +48,3 @@ def stop_on_signals() -> Iterator[StopFlag]:
         signal.alarm(0)
         for number, handler in former.items():
             signal.signal(number, handler)
-
-
-def _give_up(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise UnavailableError(
-        f"stopped without an answer from a server for {GRACE_S} s: the batch in hand is rolled "
-        "back, and Kafka keeps its records"
-    )
