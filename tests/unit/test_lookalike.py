@@ -44,7 +44,7 @@ LOOKS: list[tuple[bytes, str]] = [
     (TEXT.encode("utf-32-be"), "UTF-32"),
     (TEXT.encode("cp949"), "cp949"),
     (json.dumps({"a": "\u00e9t\u00e9"}, ensure_ascii=False).encode("latin-1"), "code page"),
-    (gzip.compress(TEXT.encode()), "gzip"),
+    (gzip.compress(TEXT.encode(), mtime=0), "gzip"),
     (bz2.compress(TEXT.encode()), "bzip2"),
     (lzma.compress(TEXT.encode()), "xz"),
     (b"\x28\xb5\x2f\xfd\x20\x00", "zstd"),
