@@ -75,8 +75,8 @@ def verify(
     and Kafka can't be reached the exit code is 3; --database-only goes on
     without Kafka.
 
-    Ten million events take about a minute; PostgreSQL sorts the log on its disk,
-    and needs there about the space that the log takes.
+    Ten million events take about 90 seconds of CPU time, half of it PostgreSQL's.
+    It sorts the log on its disk, and needs there about the space of the log.
 
     With --since the check takes a time that grows with what arrived since then,
     and not with the log: it can run every hour, over the last two. A TIME is

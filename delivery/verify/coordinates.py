@@ -14,7 +14,7 @@ class Occupied(NamedTuple):
     `rows` is how often they do, replayed dead letters left out; `first_log` and `last_log` are the
     logs, `first_order` and `last_order` the orders of these rows, or None. `previous` is the
     offset named before it in its partition, and `is_last` says that none is named behind it.
-    A topic that is deleted and made anew has other partitions, told by its id.
+    A topic that is deleted and made anew has other partitions: its id is another.
     """
 
     topic: str

@@ -22,7 +22,7 @@ OVERLAP = 10_000
 _PARTITIONS = """
 WITH named AS (
     SELECT record_topic COLLATE "C" AS topic, record_partition AS part, record_topic_id AS topic_id,
-           record_offset AS place, true AS counts
+           record_offset, true AS counts
     FROM processed_events
     UNION ALL
     SELECT record_topic, record_partition, record_topic_id, record_offset, true
@@ -32,10 +32,10 @@ WITH named AS (
            resolution IS DISTINCT FROM 'replayed'
     FROM dead_letters
 ), blocks AS (
-    SELECT topic, part, topic_id, min(place) AS first, max(place) AS last,
+    SELECT topic, part, topic_id, min(record_offset) AS first, max(record_offset) AS last,
            count(*) FILTER (WHERE counts) AS rows,
-           bit_or(1::bigint << (place & 63)::integer) FILTER (WHERE counts) AS bits
-    FROM named GROUP BY topic, part, topic_id, place >> 6
+           bit_or(1::bigint << (record_offset & 63)::integer) FILTER (WHERE counts) AS bits
+    FROM named GROUP BY topic, part, topic_id, record_offset >> 6
 ), partitions AS (
     SELECT topic, part, topic_id, min(first) AS first, max(last) AS last,
            sum(rows) = max(last) - min(first) + 1
