@@ -63,6 +63,10 @@ def verify(
       replayed_nowhere        a replayed dead letter whose record is in no log
       unaccounted_record      a record in the topic, below the group's committed
                               offset, that is in no log
+      unannounced_delivery    created while the outbox was on, and neither announced
+                              nor to be
+      announced_and_open      announced, and in the outbox still
+      announced_nothing       announced or to be, and the log created no delivery
 
     A `status` that another service moved is no finding. Give the
     DELIVERY_EVENT_TIMEZONE that the workers have: times without an offset are

@@ -17,6 +17,9 @@ Kind = Literal[
     "coordinates_twice",
     "replayed_nowhere",
     "unaccounted_record",
+    "unannounced_delivery",
+    "announced_and_open",
+    "announced_nothing",
 ]
 
 
