@@ -11,11 +11,15 @@ import pytest
 import yaml
 from deployment import ROOT
 
+from delivery.domain.vocabulary import OUTCOMES, REASONS, RESOLUTIONS, STATUSES
+
 FOLDERS = ("alembic", "benchmarks", "delivery", "deploy", "docs", "scripts", "tests")
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")]
+ARCHITECTURE = ROOT / "docs/architecture.md"
 SOURCES = [path for name in FOLDERS for path in (ROOT / name).rglob("*.py")]
 
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+NAME_IN_A_MODULE = re.compile(r"\[`([\w.]+)`\]\(([^)]+\.py)\)")
 PATH = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]*)`")
 NAME_OF_A_DOCUMENT = re.compile(r"\b[A-Z][A-Z_]+\.md\b")
 
@@ -25,6 +29,21 @@ def test_a_document_links_to_files_that_are_there(document: Path) -> None:
     text = document.read_text()
     assert [link for link in LINK.findall(text) if not (document.parent / link).exists()] == []
     assert [path for path in PATH.findall(text) if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_document_names_functions_that_are_where_it_says(document: Path) -> None:
+    named = NAME_IN_A_MODULE.findall(document.read_text())
+    assert [name for name, link in named if not declares(document.parent / link, name)] == []
+
+
+def declares(module: Path, dotted: str) -> bool:
+    """Whether the module has the last part of the name, and the class before it."""
+    text = module.read_text()
+    return all(
+        re.search(rf"^ *(?:(?:async )?def|class) {name}\b|^{name}\b.* = ", text, re.MULTILINE)
+        for name in dotted.split(".")[-1 if dotted[0].islower() else 0 :]
+    )
 
 
 def test_code_and_tests_cite_documents_that_are_there() -> None:
@@ -65,3 +84,23 @@ def test_before_a_commit_nothing_is_fetched() -> None:
     (repository,) = config["repos"]
     assert repository["repo"] == "local"
     assert all((ROOT / hook["entry"]).exists() for hook in repository["hooks"])
+
+
+def test_the_glossary_explains_every_word_of_the_vocabulary() -> None:
+    words = {*OUTCOMES, *REASONS, *STATUSES, *RESOLUTIONS}
+    glossary = (ROOT / "docs/glossary.md").read_text()
+    assert {word for word in words if f"`{word}`" not in glossary} == set()
+
+
+def test_the_pictures_show_every_outcome_status_and_resolution() -> None:
+    pictures = " ".join(re.findall("```mermaid(.*?)```", ARCHITECTURE.read_text(), re.DOTALL))
+    words = {*OUTCOMES, *STATUSES, *RESOLUTIONS}
+    assert {word for word in words if not re.search(rf"\b{word}\b", pictures)} == set()
+
+
+def test_the_packages_are_those_that_may_be_imported_so() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", ARCHITECTURE.read_text(), re.MULTILINE)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    declared = {name for layer in layers for name in re.findall(r"\w+", layer)}
+    assert set(rows) == declared - {"__main__"}
