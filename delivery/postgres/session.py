@@ -7,7 +7,7 @@ deployment: `search_path` says where the tables are, and `default_transaction_re
 database is fenced off before a switchover. What was written there in spite of it would be lost.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ from psycopg import IsolationLevel
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-RELIED_ON: dict[str, str] = {
+RELIED_ON = {
     # A commit is durable before its offsets are committed. Stronger values stay.
     "synchronous_commit": "on",
     # What is written is read back the same.
@@ -68,7 +68,7 @@ class Connection(psycopg.Connection[TupleRow]):
     set for each transaction alone, and no statement is prepared under a name.
     """
 
-    relied_on: Mapping[str, str] = RELIED_ON
+    relied_on: Sequence[tuple[str, str]] = ()
     is_pooled = False
 
     def begin_session(self, settings: Mapping[str, str], read_only: bool) -> None:
@@ -79,7 +79,8 @@ class Connection(psycopg.Connection[TupleRow]):
         Nothing is left in a session that a neighbour may get. A `read_only` session sees one moment
         in each transaction.
         """
-        self.relied_on = RELIED_ON | dict(settings)
+        # In this order: a transaction_timeout that runs is replaced only by none before another.
+        self.relied_on = [*RELIED_ON.items(), *settings.items()]
         self.read_only = read_only or None  # None: as the database has it
         self.isolation_level = (
             IsolationLevel.REPEATABLE_READ if read_only else IsolationLevel.READ_COMMITTED
@@ -101,11 +102,8 @@ class Connection(psycopg.Connection[TupleRow]):
 
     def _set(self) -> bool:
         """Whether the values hold for the transaction only."""
-        given = {
-            "pid": self.info.backend_pid,
-            "names": list(self.relied_on),
-            "values": list(self.relied_on.values()),
-        }
+        names, values = map(list, zip(*self.relied_on, strict=True))
+        given = {"pid": self.info.backend_pid, "names": names, "values": values}
         ((is_local, _),) = self.execute(_SET, given)
         return bool(is_local)
 

@@ -1,25 +1,33 @@
 """No default of a role, a database or a server decides what our sessions do."""
 
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
-import every_outcome
 import psycopg
 import pytest
-from psycopg import sql
+from every_command import (
+    AGE,
+    BYTES,
+    DEFAULTS,
+    RECORDS,
+    Rows,
+    Run,
+    Said,
+    as_user,
+    read,
+    reset_defaults,
+    rows,
+    set_defaults,
+    write,
+)
 from pydantic import SecretStr
-from records import record, value
-from served import served, wait_until
+from served import wait_until
 
-from delivery import cli
 from delivery.cli import DONE, USAGE
-from delivery.dead_letters import queries, resolve
+from delivery.dead_letters import queries
 from delivery.domain.event import Contract
 from delivery.embedded import postgres
 from delivery.embedded.postgres import PostgresServer
@@ -28,148 +36,10 @@ from delivery.inbox import transaction
 from delivery.postgres import database, durability, migrations, session
 from delivery.postgres.database import Connection, Session
 
-Run = Callable[..., tuple[int, str, str]]
-Rows = list[tuple[Any, ...]]
-Said = dict[tuple[str, ...], tuple[int, str, str]]
-
-AGE = timedelta(seconds=45)
-
-# Each of them in the way of somebody who relies on what PostgreSQL has out of the box.
-DEFAULTS = {
-    "times": {
-        "DateStyle": "SQL, DMY",
-        "IntervalStyle": "sql_standard",
-        "TimeZone": "Asia/Seoul",
-        "timezone_abbreviations": "India",
-        "extra_float_digits": "-15",
-    },
-    "times that end in a zone": {"DateStyle": "German", "TimeZone": "America/St_Johns"},
-    "times with names": {"DateStyle": "Postgres, MDY", "IntervalStyle": "iso_8601"},
-    "texts": {
-        "array_nulls": "off",
-        "backslash_quote": "off",
-        "bytea_output": "escape",
-        "client_encoding": "LATIN1",
-        "quote_all_identifiers": "on",
-        "standard_conforming_strings": "off",
-        "transform_null_equals": "on",
-        "xmloption": "document",
-    },
-    "bytes for texts": {"client_encoding": "SQL_ASCII"},
-    "a planner": {
-        "constraint_exclusion": "on",
-        "cursor_tuple_fraction": "0.001",
-        "debug_parallel_query": "on",
-        "enable_indexscan": "off",
-        "enable_nestloop": "off",
-        "enable_partition_pruning": "off",
-        "enable_seqscan": "off",
-        "plan_cache_mode": "force_custom_plan",
-        "work_mem": "64kB",
-    },
-    "one transaction after the other": {
-        "default_transaction_deferrable": "on",
-        "default_transaction_isolation": "serializable",
-    },
-    "one moment": {"default_transaction_isolation": "repeatable read"},
-    "no time": {
-        "idle_in_transaction_session_timeout": "1",
-        "idle_session_timeout": "20",
-        "lock_timeout": "1",
-        "statement_timeout": "20",
-        "transaction_timeout": "20",
-    },
-    "errors": {
-        "check_function_bodies": "off",
-        "client_min_messages": "error",
-        "exit_on_error": "on",
-        "log_statement": "all",
-        "plpgsql.extra_errors": "all",
-        "restrict_nonsystem_relation_kind": "view, foreign-table",
-    },
-    "no patience with a disk": {"synchronous_commit": "off"},
-}
 each_kind = pytest.mark.parametrize("defaults", DEFAULTS.values(), ids=DEFAULTS)
 
 
-def as_user(name: str, url: str) -> str:
-    _, _, server = url.partition("@")
-    return f"postgresql://{name}@{server}"
-
-
-def set_defaults(connection: psycopg.Connection[Any], defaults: Mapping[str, str]) -> None:
-    """Sets defaults of the database, for the sessions that begin from now on."""
-    name = sql.Identifier(connection.info.dbname)
-    for setting, default in defaults.items():
-        statement = f"ALTER DATABASE {{}} SET {setting} = {default!r}"
-        connection.execute(sql.SQL(statement).format(name))
-
-
-def reset_defaults(connection: psycopg.Connection) -> None:
-    name = sql.Identifier(connection.info.dbname)
-    connection.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(name))
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command on the database of that URL: its exit code, stdout and stderr."""
-
-    def run(url: str, *arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setenv("DELIVERY_DATABASE_URL", url)
-        monkeypatch.setattr(sys, "argv", ["delivery", *arguments])
-        capsys.readouterr()
-        code = cli.run()
-        return code, *capsys.readouterr()
-
-    return run
-
-
 # What reads says the same
-
-READS = [
-    ("history",),
-    ("history", "--format", "json"),
-    ("history", "--format", "csv", "--since", "2026-01-01"),
-    ("history", "1001", "--outcome", "conflict"),
-    ("stats", "--format", "json"),
-    ("dead-letters", "list", "--all", "--format", "json"),
-    *(("dead-letters", "show", str(number)) for number in range(1, 5)),
-    ("verify", "--database-only"),
-    ("migrate",),
-]
-
-PAGES = ("/orders/1001", "/api/orders/1001", "/api/dead-letters", "/dead-letters/3", "/readyz")
-
-
-@pytest.fixture(scope="module")
-def log(postgres_server: PostgresServer) -> Iterator[str]:
-    """The URL of a log with a row of each outcome, for its owner, who is no superuser."""
-    name = "log_of_sessions"
-    with psycopg.connect(postgres_server.url, autocommit=True) as server:
-        server.execute(f"CREATE ROLE {name} LOGIN")
-        server.execute(f"CREATE DATABASE {name} OWNER {name}")
-        url = as_user(name, postgres_server.url.replace("/delivery", f"/{name}"))
-        migrations.upgrade(SecretStr(url))
-        with database.connect(SecretStr(url), "test") as connection:
-            every_outcome.fill(connection)
-        yield url
-        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        server.execute(f"DROP ROLE {name}")
-
-
-@pytest.fixture(scope="module")
-def said(log: str) -> Said:
-    """What the commands say, so that each is run once with nobody's defaults."""
-    return {}
-
-
-def read(run: Run, url: str) -> Said:
-    answers = {command: run(url, *command) for command in READS}
-    with served(url, web_show_personal_data=True) as address:
-        for path in PAGES:
-            with urlopen(address + path, timeout=30) as answer:
-                answers[path,] = answer.status, answer.read().decode(), ""
-    return answers
 
 
 @each_kind
@@ -188,65 +58,6 @@ def test_what_reads_says_the_same_whatever_the_database_has_by_default(
 
 
 # What writes writes the same
-
-BYTES = bytes(range(256)) + rb"\\ \x41 \101 NULL {} '' \""
-
-WRITTEN = [
-    value(1),
-    value(2, 5, requestMessage="NULL", deliveryLimitedAt=[2026, 3, 4, 5, 6, 7, 8000]),
-    value(2, 9),
-    value(2, 1),
-    value(1),
-    value(1, quantity=3),
-    BYTES,
-    None,
-]
-
-ROWS = [
-    "SELECT order_id, event_time, outcome, payload::text, record_offset FROM processed_events",
-    "SELECT order_id, request_message, delivery_limited_at, event_time FROM deliveries",
-    "SELECT record_offset, payload_differs, payload::text FROM duplicate_events",
-    "SELECT record_offset, record_key, record_value, record_headers, reason, error, "
-    "resolution_note FROM dead_letters",
-]
-
-
-KEYS = (None, BYTES)
-HEADERS = ([], [("NULL", None), ("a", BYTES), ("\\", b"NULL")])
-RECORDS = [
-    record(n, content, key=KEYS[n % 2], headers=HEADERS[n % 2]) for n, content in enumerate(WRITTEN)
-]
-
-
-def write(url: str) -> None:
-    """Has a worker write a row of each kind, and read all records again."""
-    worker = Session(SecretStr(url), AGE)
-    assert transaction.process(worker.connection(), Contract(), RECORDS)["created"] == 2
-    assert transaction.process(worker.connection(), Contract(), RECORDS)["redelivered"] == 8
-    first, second = queries.open_ids(worker.connection(), None)
-    assert next(resolve.replay(worker.connection(), Contract(), [first]))[0].resolution is None
-    resolve.discard(worker.connection(), [second], r"it's \x41")
-    worker.drop()
-
-
-def rows(connection: psycopg.Connection[Any]) -> list[Rows]:
-    return [connection.execute(f"{query} ORDER BY 1, 2", binary=True).fetchall() for query in ROWS]
-
-
-@pytest.fixture(scope="module")
-def expected(postgres_server: PostgresServer, migrated_template: str) -> list[Rows]:
-    """The rows where nobody changed a default."""
-    name = "written_by_default"
-    url = postgres_server.url.replace("/delivery", f"/{name}")
-    with psycopg.connect(postgres_server.url, autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template} STRATEGY file_copy")
-    write(url)
-    with psycopg.connect(url) as connection:
-        found = rows(connection)
-    letters = {offset: (key, content) for offset, key, content, *_ in found[-1]}
-    assert letters == {6: (None, BYTES), 7: (BYTES, None)}
-    assert [len(table) for table in found] == [4, 2, 2, 2]
-    return found
 
 
 @each_kind
