@@ -7,7 +7,7 @@ handed on as bytes and decoded by our own code.
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -40,6 +40,7 @@ log = structlog.get_logger()
 POLL_TIMEOUT_S = 1.0  # poll() waits all of it even when SIGTERM came
 PAUSE_S = 0.1  # between two polls; behind a longer one the topic is looked at again
 COMMIT_TIMEOUT_S = 3.0
+ENDS_EVERY_S = 1.0  # while partitions are paused
 
 CLOSE_TIMEOUT_MS = 2000
 METADATA_MAX_AGE_MS = 30_000  # after this long a new partition is noticed
@@ -103,6 +104,8 @@ class GroupConsumer:
     _is_full: bool = False  # the last batch was, so that more records are likely there
     _answer: threading.Event | None = None  # Kafka's to the last commit
     _polled_at: float = 0.0
+    _ends: Offsets = field(default_factory=dict)  # of partitions, as of the last pause
+    _ends_at: float = 0.0
     _refused: Obstacle = field(default_factory=Obstacle)
 
     def __post_init__(self) -> None:
@@ -215,6 +218,7 @@ class GroupConsumer:
         self._consumer.pause(*self._consumer.assignment())
         self.rewind(self.poll(timeout_s))  # a rebalance may bring partitions not yet paused
         self._consumer.resume(*self._consumer.assignment())
+        self._look_at_ends()
 
     def end(self) -> Offsets:
         """For each partition the offset after its last record. Raises UnavailableError."""
@@ -244,7 +248,8 @@ class GroupConsumer:
         """How many offsets each of our partitions has that are not polled yet, as of its last
         fetch, without a request. A partition that was not fetched from yet is left out.
         """
-        return {(p.topic, p.partition): lag for p, lag in internals.lags(self._consumer).items()}
+        lags = internals.lags(self._consumer, self._ends)
+        return {(p.topic, p.partition): lag for p, lag in lags.items()}
 
     def lost_to_retention(self) -> int:
         """How many records were deleted before we read them, found since the last call."""
@@ -265,6 +270,7 @@ class GroupConsumer:
         if self._positions.due.is_set():
             polled = {}  # read at positions of before
             self._positions.begin()
+            self._ends = {}
         self._polled_at = time.monotonic()
         return [record for partition in sorted(polled) for record in polled[partition]]
 
@@ -292,6 +298,15 @@ class GroupConsumer:
             self._refused.clear()
             return polled
         return {}
+
+    def _look_at_ends(self) -> None:
+        """Nothing is fetched from paused partitions: without this their lag would stand still."""
+        partitions = list(self._consumer.assignment())
+        if partitions and time.monotonic() - self._ends_at > ENDS_EVERY_S:
+            self._ends_at = time.monotonic()
+            with suppress(KafkaError):  # then the lag stays as it was
+                timeout = REQUEST_TIMEOUT_MS
+                self._ends = self._consumer.end_offsets(partitions, timeout_ms=timeout)
 
     def _position(self, partition: TopicPartition) -> int:
         return self._consumer.position(partition, timeout_ms=REQUEST_TIMEOUT_MS) or 0

@@ -102,13 +102,18 @@ def refresh_metadata(consumer: KafkaConsumer, timeout_s: float) -> bool:
     return bool(update.is_done)
 
 
-def lags(consumer: KafkaConsumer) -> Mapping[TopicPartition, int]:
-    """How many offsets are not polled yet in each partition that was fetched from."""
-    return {
-        partition: max(0, state.highwater - state.position.offset)
+def lags(
+    consumer: KafkaConsumer, ends: Mapping[TopicPartition, int]
+) -> Mapping[TopicPartition, int]:
+    """How many offsets are not polled yet in each partition that was fetched from, or has an end
+    in `ends`.
+    """
+    known = {
+        partition: (state.position, max(state.highwater or 0, ends.get(partition, 0)))
         for partition, state in consumer._subscription.assignment.copy().items()
-        if state.highwater is not None and state.position is not None
+        if state.highwater is not None or partition in ends
     }
+    return {p: max(0, end - at.offset) for p, (at, end) in known.items() if at is not None}
 
 
 def positions(consumer: KafkaConsumer) -> Mapping[TopicPartition, int]:
