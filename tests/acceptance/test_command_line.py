@@ -30,7 +30,9 @@ NEEDED = {
     "history": {"psycopg", "pydantic", "sqlalchemy"},
     "dead-letters": {"delivery.inbox", "psycopg", "pydantic"},
     "stats": {"psycopg", "pydantic", "sqlalchemy"},
-    "verify": {"kafka", "psycopg", "pydantic"},
+    "verify": {"kafka", "psycopg", "pydantic", "sqlalchemy"},
+    "rewind": {"delivery.inbox", "kafka", "psycopg", "pydantic"},
+    "announce": {"delivery.inbox", "kafka", "psycopg", "pydantic"},
     "serve": {"psycopg", "pydantic"},  # the rest when it serves
     "migrate": {"alembic", "psycopg", "pydantic", "sqlalchemy"},
     "publish": {"kafka", "pydantic"},
