@@ -104,3 +104,19 @@ def test_the_packages_are_those_that_may_be_imported_so() -> None:
     layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
     declared = {name for layer in layers for name in re.findall(r"\w+", layer)}
     assert set(rows) == declared - {"__main__"}
+
+
+CORE = ("delivery/domain", "delivery/inbox", "delivery/worker", "delivery/broker/consumer.py")
+
+
+def test_the_readme_says_how_long_the_core_is_and_how_long_all_of_it() -> None:
+    text = " ".join((ROOT / "README.md").read_text().split())
+    (said,) = re.findall(r"about ([\d,]+) of the package's ([\d,]+) lines", text)
+    for number, paths in zip(said, (CORE, ("delivery",)), strict=True):
+        assert lines_of(paths) == pytest.approx(int(number.replace(",", "")), rel=0.1)
+
+
+def lines_of(paths: tuple[str, ...]) -> int:
+    """How many lines of Python are in these modules and folders."""
+    modules = {m for path in map(ROOT.joinpath, paths) for m in [path, *path.rglob("*.py")]}
+    return sum(len(m.read_text().splitlines()) for m in modules if m.is_file())
