@@ -41,7 +41,7 @@ def announce(
     Where that is set for the workers too, each delivery that they create is
     announced once: as the order service reads it, in a Kafka transaction, after
     its database commit. What was announced, when, and where it lies in the topic
-    is in the table `announcements`, in `delivery history` and on the pages.
+    is in the table `announcements`.
 
     It runs until SIGTERM or SIGINT. Run as many as you like: one announces, the
     others stand by and take over after DELIVERY_KAFKA_SESSION_TIMEOUT. Readers
