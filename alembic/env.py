@@ -26,7 +26,10 @@ def run(connection: Connection) -> None:
 def run_offline() -> None:
     """`alembic upgrade head --sql`: the statements for a DBA to read and run."""
     context.configure(
-        dialect_name="postgresql", target_metadata=tables.metadata, literal_binds=True
+        dialect_name="postgresql",
+        dialect_opts={"paramstyle": "named"},  # else each % is printed twice, as for psycopg
+        target_metadata=tables.metadata,
+        literal_binds=True,
     )
     with context.begin_transaction():
         context.run_migrations()

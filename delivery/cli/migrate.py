@@ -7,7 +7,7 @@ import typer
 from delivery import settings
 from delivery.cli import output
 from delivery.cli.arguments import require_text
-from delivery.postgres import migrations
+from delivery.postgres import migrations, roles
 
 
 def migrate(
@@ -54,11 +54,11 @@ def migrate(
     else:
         output.text(f"the schema went from revision {before} to {after}")
     if worker_role is not None:
-        migrations.grant(url, "worker", worker_role)
+        roles.grant(url, "worker", worker_role)
         output.text(f"role {worker_role} may run workers")
     if announcer_role is not None:
-        migrations.grant(url, "announcer", announcer_role)
+        roles.grant(url, "announcer", announcer_role)
         output.text(f"role {announcer_role} may announce")
     if reader_role is not None:
-        migrations.grant(url, "reader", reader_role)
+        roles.grant(url, "reader", reader_role)
         output.text(f"role {reader_role} may read")

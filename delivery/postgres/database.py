@@ -16,7 +16,7 @@ from delivery.postgres.sqlstate import first_line, translated_errors
 
 __all__ = ["Connection", "Session", "connect", "options", "require_migrated", "transaction"]
 
-REVISION = "0004"  # the migration this code was written for
+REVISION = "0005"  # the migration this code was written for
 
 APPLICATION = "delivery worker"
 
@@ -32,7 +32,6 @@ def connect(
     application: str,
     settings: Mapping[str, str] = PATIENT,
     read_only: bool = False,
-    autocommit: bool = True,
 ) -> Connection:
     """A connection whose session relies on no default: see `session`.
 
@@ -47,7 +46,6 @@ def connect(
         raise UnavailableError(f"PostgreSQL can't be reached: {first_line(error)}") from error
     try:
         prepare(connection, settings, read_only)
-        connection.autocommit = autocommit
     except BaseException:
         connection.close()
         raise

@@ -85,7 +85,7 @@ class Connection(psycopg.Connection[TupleRow]):
         self.isolation_level = (
             IsolationLevel.REPEATABLE_READ if read_only else IsolationLevel.READ_COMMITTED
         )
-        self.is_pooled = self._set()
+        self.is_pooled = self.set_relied_on()
         if self.is_pooled:
             self.prepare_threshold = None
 
@@ -97,11 +97,11 @@ class Connection(psycopg.Connection[TupleRow]):
         is_outermost = self.info.transaction_status == TransactionStatus.IDLE
         with super().transaction(savepoint_name, force_rollback) as transaction:
             if self.is_pooled and is_outermost:
-                self._set()
+                self.set_relied_on()
             yield transaction
 
-    def _set(self) -> bool:
-        """Whether the values hold for the transaction only."""
+    def set_relied_on(self) -> bool:
+        """Sets it again, where a pooler makes that necessary. True: for the transaction alone."""
         names, values = map(list, zip(*self.relied_on, strict=True))
         given = {"pid": self.info.backend_pid, "names": names, "values": values}
         ((is_local, _),) = self.execute(_SET, given)

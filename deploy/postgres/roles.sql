@@ -29,4 +29,8 @@ CREATE ROLE delivery_reader LOGIN PASSWORD :'reader_password';
 ALTER DATABASE :"DBNAME" OWNER TO delivery_owner;
 REVOKE CONNECT, TEMPORARY ON DATABASE :"DBNAME" FROM PUBLIC;
 GRANT CONNECT ON DATABASE :"DBNAME" TO delivery_worker, delivery_reader;
+
+-- A database that came from PostgreSQL 14 or older lets everybody create functions there.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+GRANT CREATE, USAGE ON SCHEMA public TO delivery_owner;
 COMMIT;

@@ -25,6 +25,7 @@ from delivery.embedded import postgres
 from delivery.embedded.postgres import PostgresServer
 from delivery.postgres import migrations
 from delivery.postgres.database import Connection
+from delivery.postgres.roles import grant
 
 Serve = Callable[..., Process]
 Connect = Callable[[Process], httpx.Client]
@@ -274,7 +275,7 @@ def test_a_role_that_may_only_read_is_enough(
     as_role = database_url.replace("postgres@", f"{role}@")
     refused = serve("--port", "0", web_database_url=as_role)
     assert refused.exit_code() == 2
-    migrations.grant(SecretStr(database_url), "reader", role)
+    grant(SecretStr(database_url), "reader", role)
     url = address(serve("--port", "0", web_database_url=as_role))
     assert httpx.get(f"{url}/readyz").status_code == 200
     assert httpx.get(f"{url}/api/stats").status_code == 200

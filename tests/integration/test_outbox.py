@@ -15,8 +15,9 @@ from delivery.dead_letters import queries, resolve
 from delivery.domain.event import Contract
 from delivery.errors import RaceError
 from delivery.inbox import transaction
-from delivery.postgres import database, migrations
+from delivery.postgres import database
 from delivery.postgres.database import Connection
+from delivery.postgres.roles import grant
 
 CONTRACT = Contract()
 LENIENT = Contract(max_future_skew=timedelta(days=1))
@@ -121,7 +122,7 @@ def roles(database_url: str) -> Iterator[dict[str, str]]:
         for role in made.values():
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
         for kind, role in made.items():
-            migrations.grant(SecretStr(database_url), kind, role)  # type: ignore[arg-type]
+            grant(SecretStr(database_url), kind, role)  # type: ignore[arg-type]
         yield {
             kind: database_url.replace("//postgres@", f"//{role}@") for kind, role in made.items()
         }

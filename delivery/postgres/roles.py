@@ -1,0 +1,108 @@
+"""The rights of those who are not the owner: a worker, an announcer, and one who only looks."""
+
+from typing import Literal
+
+import psycopg
+from psycopg import sql
+from pydantic import SecretStr
+
+from delivery.errors import SettingsError
+from delivery.postgres import database, placement
+from delivery.postgres.columns import DELIVERY
+from delivery.postgres.database import Connection
+
+Kind = Literal["worker", "announcer", "reader"]
+
+# What each kind of role may do. Nobody but the owner may change or shorten the log: a dead letter
+# keeps the record as it came, and is open at first. A delivery's status is for other services to
+# move, also at its insert. A version before gave the right to insert any column.
+_GRANTS = {
+    "worker": """
+        REVOKE INSERT ON {deliveries}, {dead_letters} FROM {role};
+        GRANT SELECT ON {deliveries}, {dead_letters} TO {role};
+        GRANT SELECT, INSERT ON {processed_events}, {duplicate_events} TO {role};
+        GRANT INSERT ({of_delivery}), UPDATE ({of_events}, updated_at) ON {deliveries} TO {role};
+        GRANT INSERT (record_topic, record_partition, record_offset, record_topic_id, record_time,
+                      record_key, record_value, record_headers, reason, error, order_id,
+                      consumed_at),
+              UPDATE (reason, error, resolved_at, resolution, resolution_note)
+            ON {dead_letters} TO {role};
+        GRANT SELECT ON {event_history}, {alembic_version} TO {role};
+        GRANT EXECUTE ON FUNCTION {ensure_partitions}(integer, integer) TO {role};
+        GRANT INSERT ON {outbox} TO {role};
+        GRANT SELECT, INSERT ON {outbox_periods} TO {role};
+    """,
+    "announcer": """
+        GRANT SELECT, DELETE ON {outbox} TO {role};
+        GRANT SELECT, INSERT ON {announcements} TO {role};
+        GRANT SELECT, INSERT, UPDATE ON {announced_positions} TO {role};
+        GRANT SELECT ON {outbox_periods}, {alembic_version} TO {role};
+        GRANT UPDATE (switched_off_at) ON {outbox_periods} TO {role};
+    """,
+    "reader": """
+        GRANT SELECT ON {processed_events}, {duplicate_events}, {deliveries}, {dead_letters},
+                        {event_history}, {alembic_version}, {outbox}, {announcements},
+                        {announced_positions}, {outbox_periods} TO {role};
+    """,
+}
+
+_NAMES = (
+    "processed_events", "duplicate_events", "deliveries", "dead_letters", "event_history",
+    "alembic_version", "outbox", "announcements", "announced_positions", "outbox_periods",
+    "ensure_partitions",
+)  # fmt: skip
+
+# Two who grant on the same table at once would fail with "tuple concurrently updated".
+_TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtext('delivery.grant'))"
+
+_MAY = """
+SELECT pg_has_role(%(role)s, relowner, 'MEMBER'),
+       has_schema_privilege(%(role)s, %(schema)s, 'CREATE')
+FROM pg_class
+WHERE relname = 'processed_events' AND relnamespace = (
+    SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
+"""
+
+
+def grant(url: SecretStr, kind: Kind, role: str) -> None:
+    """Gives an existing role the rights of its kind, in the first schema of the search_path.
+
+    Raises SettingsError where there is no such role, where it could change the log anyway, or where
+    it could have others run code of its own.
+    """
+    with (
+        database.connect(url, "delivery migrate") as connection,
+        placement.guarded(connection) as (schema, *_),
+    ):
+        connection.execute(_TAKE_TURNS)
+        _require_harmless(connection, schema, role)
+        named = {"role": sql.Identifier(role), "schema": sql.Identifier(schema)}
+        connection.execute(
+            sql.SQL("GRANT USAGE ON SCHEMA {schema} TO {role};" + _GRANTS[kind]).format(
+                of_delivery=_listed(list(DELIVERY)),
+                of_events=_listed([name for name in DELIVERY if name != "order_id"]),
+                **named,
+                **{name: sql.Identifier(schema, name) for name in _NAMES},
+            )
+        )
+
+
+def _require_harmless(connection: Connection, schema: str, role: str) -> None:
+    try:
+        ((owns, may_create),) = connection.execute(_MAY, {"role": role, "schema": schema})
+    except psycopg.errors.UndefinedObject as error:
+        raise SettingsError(f"there is no role {role!r}: create it first") from error
+    if owns:
+        raise SettingsError(
+            f"role {role!r} is a superuser, or the tables' owner or a member of it, and could "
+            "change the log: create another one"
+        )
+    if may_create:
+        raise SettingsError(
+            f"role {role!r} may create functions in schema {schema}, which others would run: "
+            f'REVOKE CREATE ON SCHEMA "{schema}" FROM PUBLIC, "{role}"'
+        )
+
+
+def _listed(names: list[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
