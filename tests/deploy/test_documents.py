@@ -9,8 +9,9 @@ from typing import Any
 import jsonschema_rs
 import pytest
 import yaml
-from deployment import ROOT
+from deployment import ROOT, all_settings
 
+from delivery.cli import commands
 from delivery.domain.vocabulary import OUTCOMES, REASONS, RESOLUTIONS, STATUSES
 
 FOLDERS = ("alembic", "benchmarks", "delivery", "deploy", "docs", "scripts", "tests")
@@ -120,3 +121,34 @@ def lines_of(paths: tuple[str, ...]) -> int:
     """How many lines of Python are in these modules and folders."""
     modules = {m for path in map(ROOT.joinpath, paths) for m in [path, *path.rglob("*.py")]}
     return sum(len(m.read_text().splitlines()) for m in modules if m.is_file())
+
+
+# How settings are read, and where.
+NO_SETTING = {"DELIVERY_SECRETS_DIR", "DELIVERY_TRACEBACK"}
+
+
+def test_the_readme_has_every_setting_in_its_table_and_no_other() -> None:
+    cells = re.findall(r"^\| (`DELIVERY_[^|]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    named = {name for cell in cells for name in names_in(re.findall(r"`(\w+)`", cell))}
+    assert named - NO_SETTING == set(all_settings())
+
+
+def names_in(written: list[str]) -> list[str]:
+    """The variables of a row. One that begins with _ goes on from words of the first."""
+    words = written[0].split("_")
+    prefixes = ["_".join(words[:length]) for length in range(1, len(words))]
+    full = {f"{prefix}{name}" for name in written for prefix in prefixes} & set(all_settings())
+    return [*full, *(name for name in written if name.startswith("DELIVERY_"))]
+
+
+README_COMMANDS = re.compile(r"^\$ delivery (\S.*)$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", README_COMMANDS.findall((ROOT / "README.md").read_text()))
+def test_a_command_of_the_readme_and_its_options_exist(line: str) -> None:
+    name, *rest = line.split()
+    command = commands.load(name)
+    while hasattr(command, "commands"):
+        name, *rest = rest
+        command = command.commands[name]
+    command.make_context(name, rest)  # raises for an option that is not there, or a wrong value

@@ -9,6 +9,7 @@ import pytest
 import wire
 
 from delivery.domain.event import Contract, OrderCreated, decode
+from delivery.domain.vocabulary import EVENT_OUTCOMES
 from delivery.verify import coordinates, fold, payload
 from delivery.verify.coordinates import Gap, Occupied
 from delivery.verify.finding import Finding
@@ -63,6 +64,17 @@ def test_a_fold_of_the_log_is_no_finding() -> None:
         entry(2, 1, "created"),
     ]
     assert compared(log, [delivery(1, 7), delivery(2, 1)]) == []
+
+
+@pytest.mark.parametrize("outcome", EVENT_OUTCOMES)
+def test_each_outcome_of_an_event_may_stand_somewhere_in_the_log(outcome: str) -> None:
+    logs = [
+        [entry(1, 5, outcome)],
+        [entry(1, 5, "created"), entry(1, 9, outcome)],
+        [entry(1, 5, "created"), entry(1, 3, outcome)],
+    ]
+    found = [[kind for kind, _ in kinds(compared(log, []))] for log in logs]
+    assert not all("contradicted_outcome" in of_a_log for of_a_log in found)
 
 
 def test_nothing_is_the_fold_of_nothing() -> None:
