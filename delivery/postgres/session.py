@@ -26,6 +26,7 @@ RELIED_ON = {
     "bytea_output": "hex",
     "standard_conforming_strings": "on",
     "array_nulls": "on",
+    "quote_all_identifiers": "off",
     "transform_null_equals": "off",
     # Nothing is left out in silence: rows that a policy hides are an error, triggers fire, views
     # are readable, warnings arrive.
