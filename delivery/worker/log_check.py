@@ -45,16 +45,21 @@ class LogCheck:
         self._joins = joins
 
     def lacked(self, records: Sequence[Record]) -> int:
-        """How many of a batch's records the log lacked. The first of a partition get a warning."""
+        """How many records of a batch that was written the log lacked before, with a warning for
+        each partition. One that is read up to where it lacked rows is not looked at again.
+        """
         if not self._ends:
             return 0
         lacked: dict[PartitionLog, list[int]] = {}
+        reached: dict[PartitionLog, int] = {}
         for record in records:
             partition = record.topic, record.partition, record.topic_id
+            reached[partition] = record.offset + 1
             if record.offset < self._ends.get(partition, 0):
                 lacked.setdefault(partition, []).append(record.offset)
         for partition, offsets in lacked.items():
             self._warn(partition, offsets)
+        self._ends = {p: end for p, end in self._ends.items() if reached.get(p, 0) < end}
         return sum(map(len, lacked.values()))
 
     def _warn(self, partition: PartitionLog, offsets: Sequence[int]) -> None:
