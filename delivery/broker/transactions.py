@@ -31,8 +31,9 @@ from kafka.errors import (
 from kafka.partitioner.default import murmur2
 from kafka.producer.producer_batch import ProducerBatch
 
-from delivery.broker import options, record_batch
+from delivery.broker import internals, options, record_batch
 from delivery.broker.connections import ClientFactory
+from delivery.broker.producer import LARGEST_REQUEST_BYTES
 from delivery.broker.record_batch import Headers, KeyValue
 from delivery.broker.refusals import Rights
 from delivery.errors import FencedError, ForbiddenError
@@ -55,6 +56,17 @@ TRANSACTION_TIMEOUT_MS = 30_000
 BATCH_BYTES = 512 * 1024
 
 LZ4 = 3
+
+
+_PARTS = (
+    "_accumulator._batches",
+    "_accumulator._tp_lock",
+    "_accumulator._incomplete",
+    "_sender.wakeup",
+    "_sender.force_close",
+    "_transaction_manager.begin_commit",
+    "_transaction_manager.maybe_add_partition_to_transaction",
+)
 
 
 class Place(NamedTuple):
@@ -169,7 +181,7 @@ def started(settings: KafkaSettings, topic: str, transactional_id: str) -> Itera
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         acks="all",
         compression_type="lz4",
-        max_request_size=2**30,  # no limit of kafka-python's: the topic's counts
+        max_request_size=LARGEST_REQUEST_BYTES,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
         max_block_ms=START_TIMEOUT_MS,
@@ -179,6 +191,7 @@ def started(settings: KafkaSettings, topic: str, transactional_id: str) -> Itera
     )
     made = Transactions(settings, producer, topic, transactional_id)
     try:
+        internals.require(producer, _PARTS)
         with made._errors_translated():
             producer.init_transactions()
         yield made
