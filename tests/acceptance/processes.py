@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 SECONDS = 90.0  # the deadline of what takes one or two seconds, on a machine that does much else
 
@@ -36,6 +37,12 @@ class Process:
         """Sends a signal and waits for its end. Returns the exit code, -N for signal N."""
         self.running.send_signal(number)
         return self.exit_code(seconds)
+
+    def warnings(self) -> list[dict[str, Any]]:
+        """The warnings in its log, but for the one that is true of the tests' own PostgreSQL."""
+        logged = [json.loads(line) for line in self.stderr().splitlines() if line.startswith("{")]
+        warned = [line for line in logged if line["level"] == "warning"]
+        return [line for line in warned if "fsync=off" not in line["event"]]
 
     def totals(self) -> dict[str, int]:
         """What a worker that has ended says it did: how many records had which outcome."""

@@ -1,14 +1,12 @@
 """A database that lacks what Kafka has as committed: a promoted standby, a restored backup."""
 
-import json
 import time
 from contextlib import closing
-from typing import Any
 
-from conftest import Service
 from kafka import KafkaConsumer, TopicPartition
 from kafka.structs import OffsetAndMetadata
-from processes import Process, wait_until
+from processes import wait_until
+from service import Service
 from stream import Sent
 from tables import accounted
 from test_commands import delivery
@@ -36,14 +34,6 @@ def lose(service: Service, offset: int) -> None:
         )
 
 
-def warnings(worker: Process) -> list[dict[str, Any]]:
-    logged = [json.loads(line) for line in worker.stderr().splitlines() if line.startswith("{")]
-    warned = [line for line in logged if line["level"] == "warning"]
-    return [
-        line for line in warned if "fsync=off" not in line["event"]
-    ]  # true of the tests' server
-
-
 def run(service: Service, *arguments: str) -> tuple[int, str]:
     done = delivery(*arguments, **service.settings)
     return done.returncode, done.stdout + done.stderr
@@ -56,7 +46,7 @@ def test_a_worker_that_joins_reads_again_what_the_log_lacks(service: Service) ->
     worker = service.worker("--drain")
     assert worker.exit_code() == 0, worker.stderr()
     assert worker.totals() == {"created": 200}
-    (warning,) = warnings(worker)
+    (warning,) = worker.warnings()
     assert warning["event"] == WARNING
     assert (warning["first_offset"], warning["last_offset"], warning["committed"]) == (
         300,
@@ -81,7 +71,7 @@ def test_a_worker_whose_session_is_new_reads_again_what_the_log_lacks(service: S
     publish(service, 101, 1)
     service.wait_until_accounted(101)
     assert worker.end() == 0
-    assert [w["event"] for w in warnings(worker)].count(WARNING) == 1
+    assert [w["event"] for w in worker.warnings()].count(WARNING) == 1
     assert run(service, "verify")[0] == 0
 
 

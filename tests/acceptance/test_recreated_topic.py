@@ -1,16 +1,13 @@
 """A topic that is deleted and made anew under its name: nothing of it is taken for the old one."""
 
-import json
 import signal
 import time
 from contextlib import closing
 
+import publishing
 import pytest
-from conftest import Service
 from kafka import KafkaAdminClient
-from kafka.admin import NewTopic
-from kafka.errors import KafkaError
-from processes import Process, wait_until
+from service import Service
 from stream import Sent
 from test_commands import delivery
 
@@ -30,21 +27,7 @@ def records(first: int, number: int, broken: bool = False) -> list[Sent]:
 
 def recreate(service: Service) -> None:
     with closing(KafkaAdminClient(bootstrap_servers=service.bootstrap_servers)) as admin:
-        admin.delete_topics([service.topic])
-
-        def is_made() -> bool:
-            try:
-                admin.create_topics([NewTopic(service.topic, 1, 1)])
-            except KafkaError:  # the old one is still on its way out
-                return False
-            return True
-
-        wait_until(is_made, "the topic is made anew")
-
-
-def warnings(worker: Process) -> list[str]:
-    logged = [json.loads(line) for line in worker.stderr().splitlines() if line.startswith("{")]
-    return [line["event"] for line in logged if line["level"] == "warning"]
+        publishing.recreate(admin, service.topic)
 
 
 def assert_verified(service: Service) -> None:
@@ -66,7 +49,7 @@ def test_a_frozen_worker_reads_the_new_topic_from_its_beginning(
     worker.running.send_signal(signal.SIGCONT)
     service.wait_until_accounted(50 + number)
     assert worker.end() == 0
-    assert sum("made anew" in warning for warning in warnings(worker)) == 1
+    assert sum("made anew" in warning["event"] for warning in worker.warnings()) == 1
     assert service.connection.execute(BY_TOPIC).fetchall() == sorted(
         [(50, 1, 0, 49), (number, 1, 0, number - 1)]
     )

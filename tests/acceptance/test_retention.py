@@ -1,9 +1,7 @@
 """Records that retention deleted before the group read them are told of, and only those."""
 
-import json
 import time
 from contextlib import closing
-from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
 from processes import Process
@@ -32,21 +30,13 @@ def drained(service: Service, **settings: str) -> Process:
     return worker
 
 
-def warnings(worker: Process) -> list[dict[str, Any]]:
-    told = [json.loads(line) for line in worker.stderr().splitlines()]
-    warned = [line for line in told if line["level"] == "warning"]
-    return [
-        line for line in warned if "fsync=off" not in line["event"]
-    ]  # true of the tests' server
-
-
 def test_records_deleted_unread_are_told_of(service: Service) -> None:
     publish(service, 1, 10)
     assert service.drain() == {"created": 10}
     publish(service, 11, 20)
     delete(service, 18)
     worker = drained(service)
-    (warning,) = warnings(worker)
+    (warning,) = worker.warnings()
     assert warning["event"] == "records were deleted unread by retention"
     told = {name: warning[name] for name in ("partition", "first_offset", "last_offset", "records")}
     assert told == {
@@ -58,10 +48,10 @@ def test_records_deleted_unread_are_told_of(service: Service) -> None:
     assert worker.totals() == {"created": 12, "lost_to_retention": 8}
     # It is told once: the group is past the place now.
     again = drained(service)
-    assert (warnings(again), again.totals()) == ([], {})
+    assert (again.warnings(), again.totals()) == ([], {})
     # A new group has read nothing, and so has lost nothing.
     new = drained(service, kafka_group_id="another")
-    assert (warnings(new), new.totals()) == ([], {"redelivered": 12})
+    assert (new.warnings(), new.totals()) == ([], {"redelivered": 12})
 
 
 def test_it_is_told_too_where_nothing_is_left(service: Service) -> None:
@@ -70,7 +60,7 @@ def test_it_is_told_too_where_nothing_is_left(service: Service) -> None:
     publish(service, 4, 5)
     delete(service, 8)
     worker = drained(service)
-    assert [warning["records"] for warning in warnings(worker)] == [5]
+    assert [warning["records"] for warning in worker.warnings()] == [5]
     assert worker.totals() == {"lost_to_retention": 5}
 
 
@@ -80,4 +70,4 @@ def test_what_was_deleted_after_it_was_read_is_no_loss(service: Service) -> None
     publish(service, 11, 5)
     delete(service, 10)
     worker = drained(service)
-    assert (warnings(worker), worker.totals()) == ([], {"created": 5})
+    assert (worker.warnings(), worker.totals()) == ([], {"created": 5})

@@ -10,9 +10,8 @@ import structlog
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import NewTopic
 from kafka.cluster import ClusterMetadata
-from kafka.errors import KafkaError
 from processes import wait_until
-from publishing import publish
+from publishing import publish, recreate
 
 from delivery.broker import consumer, internals
 from delivery.broker.consumer import GroupConsumer
@@ -92,20 +91,6 @@ def commit(member: GroupConsumer, record: Record) -> None:
         return bool(committed == record.offset + 1)
 
     wait_until(is_committed, "the offset is committed")
-
-
-def recreate(admin: KafkaAdminClient, topic: str, partitions: int = 1) -> None:
-    """Deletes the topic and makes another one of its name."""
-    admin.delete_topics([topic])
-
-    def is_made() -> bool:
-        try:
-            admin.create_topics([NewTopic(topic, partitions, 1)])
-        except KafkaError:  # the old one is still on its way out
-            return False
-        return True
-
-    wait_until(is_made, "the topic is made anew")
 
 
 def warnings(logged: list[Any], event: str) -> int:
