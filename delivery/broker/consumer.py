@@ -38,7 +38,9 @@ from delivery.settings import KafkaSettings
 log = structlog.get_logger()
 
 POLL_TIMEOUT_S = 1.0  # poll() waits all of it even when SIGTERM came
-PAUSE_S = 0.1  # between two polls; behind a longer one the topic is looked at again
+PAUSE_S = (
+    0.1  # from poll to poll; after a longer one the topic is looked at: we may be frozen in it
+)
 COMMIT_TIMEOUT_S = 3.0
 ENDS_EVERY_S = 1.0  # while partitions are paused
 
@@ -264,9 +266,8 @@ class GroupConsumer:
         return refused or self._watch.obstacle.why or internals.why_absent(self._consumer)
 
     def _take(self, timeout_s: float) -> list[Record]:
-        was_away = time.monotonic() - self._polled_at > PAUSE_S
         polled = self._poll(timeout_s)
-        self._watch.look(at_once=was_away)
+        self._watch.look(at_once=time.monotonic() - self._polled_at > PAUSE_S)
         if self._positions.due.is_set():
             polled = {}  # read at positions of before
             self._positions.begin()

@@ -56,8 +56,8 @@ class TopicWatch:
             raise SettingsError(f"{self._missing}, or publish to it first")
 
     def look(self, at_once: bool = False) -> None:
-        """Looks about once a second, or `at_once`: after a pause, in which no fetch was under way
-        that would have failed.
+        """Looks about once a second, or `at_once`: after a pause, in which a fetch may have failed
+        unseen or none was under way.
 
         Kafka answers a fetch by the topic's name only. Where a topic is deleted, made anew and
         filled beyond the position between two fetches, its records are read twice, never lost.
