@@ -1,7 +1,11 @@
 """Runs the migrations: one transaction, one migrator at a time, no long wait for a lock."""
 
+from typing import Any
+
 from alembic import context
+from alembic.runtime.migration import MigrationContext, MigrationInfo
 from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql import insert
 
 from delivery import settings
 from delivery.postgres import migrations, tables
@@ -10,11 +14,23 @@ from delivery.postgres import migrations, tables
 MIGRATION_LOCK = 0x64656C6976657279  # "delivery" in ASCII
 
 
+def note_oldest_code(ctx: MigrationContext, step: MigrationInfo, **_: Any) -> None:
+    """Writes down which versions of the code run on the schema: they read it at their start."""
+    revision = step.up_revision
+    if step.is_upgrade and hasattr(
+        revision.module, "oldest_code"
+    ):  # since 0006, which has the table
+        row = {"revision": revision.revision, "oldest_code": revision.module.oldest_code}
+        insertion = insert(tables.schema_revisions).values(row)
+        ctx.impl.execute(insertion.on_conflict_do_update(index_elements=["revision"], set_=row))
+
+
 def run(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=tables.metadata,
         include_name=tables.is_declared,
+        on_version_apply=note_oldest_code,
     )
     with context.begin_transaction():
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
@@ -30,6 +46,7 @@ def run_offline() -> None:
         dialect_opts={"paramstyle": "named"},  # else each % is printed twice, as for psycopg
         target_metadata=tables.metadata,
         literal_binds=True,
+        on_version_apply=note_oldest_code,
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -4,7 +4,7 @@ Revision ID: ${up_revision}
 Revises: ${down_revision | comma,n}
 
 What it locks: ... It gives up after 5 s where a long query stands in its way, and changes nothing
-then. Workers ...
+then. Workers of the version before ...
 """
 
 import sqlalchemy as sa
@@ -14,6 +14,10 @@ revision = "${up_revision}"
 down_revision = "${down_revision}"
 branch_labels = None
 depends_on = None
+# The revision that the oldest version of the code was written for which runs on this schema too: this
+# one, where the version before would fail. A change in two steps needs none: first what the new code
+# needs beside what the old one has, and in the release after what nobody needs any more.
+oldest_code = "${up_revision}"
 
 
 def upgrade() -> None:

@@ -21,6 +21,7 @@ COMMANDS = {
     "announce": "Announce created deliveries to DELIVERY_ANNOUNCE_TOPIC.",
     "serve": "Serve the history as web pages and as an HTTP API.",
     "migrate": "Bring the database's schema to this version's revision.",
+    "downgrade": "Take the database's schema back to an earlier revision.",
     "publish": "Publish each line of a file as one record.",
     "schema": "Print the contract of a record's value as JSON Schema.",
     "dev": "Run a PostgreSQL and a Kafka until Ctrl-C.",

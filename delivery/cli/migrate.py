@@ -1,16 +1,30 @@
 """`delivery migrate`"""
 
-from typing import Annotated
+import sys
+from typing import Annotated, Literal
 
 import typer
+from pydantic import SecretStr
 
 from delivery import settings
-from delivery.cli import output
+from delivery.cli import NO, output
 from delivery.cli.arguments import require_text
-from delivery.postgres import migrations, roles
+from delivery.postgres import database, migrations, roles
 
 
 def migrate(
+    what: Annotated[
+        Literal["status"] | None,
+        typer.Argument(metavar="[status]", help="Show each migration, and change nothing."),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Change nothing; exit code 1 where migrations are pending."),
+    ] = False,
+    sql: Annotated[
+        bool,
+        typer.Option("--sql", help="Print the pending migrations' statements, and change nothing."),
+    ] = False,
     worker_role: Annotated[
         str | None,
         typer.Option(
@@ -41,24 +55,62 @@ def migrate(
     Safe to run at every deployment: it does nothing where nothing is to be
     done, and two that run at once take turns. Run it as the owner of the
     tables, and the workers as a role that can add to the log but not change it.
+    The schema goes first, the workers follow one after the other: those of the
+    version before run on a later schema that says so (`delivery migrate status`).
 
     \b
-    Example:
+    Examples:
       createuser delivery_worker
       delivery migrate --worker-role delivery_worker
     """
     url = settings.load(settings.DatabaseSettings).database_url
+    if what == "status":
+        _show_status(url)
+    elif check:
+        _check(url)
+    elif sql:
+        migrations.write_statements(url, sys.stdout)
+    else:
+        _upgrade(url, {"worker": worker_role, "announcer": announcer_role, "reader": reader_role})
+
+
+def _show_status(url: SecretStr) -> None:
+    found = migrations.status(url)
+    rows = [
+        [one.revision, "applied" if one.is_applied else "pending", one.oldest_code or "", one.title]
+        for one in found.migrations
+    ]
+    output.table(["revision", "status", "oldest_code", "title"], rows)
+    output.text(
+        f"the schema is at revision {found.revision}, this version's is {database.REVISION}"
+    )
+
+
+def _check(url: SecretStr) -> None:
+    found = migrations.status(url)
+    pending = ", ".join(migration.revision for migration in found.pending)
+    if pending:
+        output.text(f"the schema is at revision {found.revision}; pending: {pending}")
+        raise typer.Exit(NO)
+    output.text(f"the schema is at revision {found.revision}; nothing is pending")
+
+
+_MAY = {"worker": "may run workers", "announcer": "may announce", "reader": "may read"}
+
+
+def _upgrade(url: SecretStr, granted: dict[roles.Kind, str | None]) -> None:
     before, after = migrations.upgrade(url)
+    if after > database.REVISION:
+        output.text(
+            f"the schema is at revision {after}, of a later version; this version runs on it. "
+            "Nothing is changed: rights to its tables are for that version to give"
+        )
+        return
     if before == after:
         output.text(f"the schema is at revision {after} already")
     else:
         output.text(f"the schema went from revision {before} to {after}")
-    if worker_role is not None:
-        roles.grant(url, "worker", worker_role)
-        output.text(f"role {worker_role} may run workers")
-    if announcer_role is not None:
-        roles.grant(url, "announcer", announcer_role)
-        output.text(f"role {announcer_role} may announce")
-    if reader_role is not None:
-        roles.grant(url, "reader", reader_role)
-        output.text(f"role {reader_role} may read")
+    for kind, role in granted.items():
+        if role is not None:
+            roles.grant(url, kind, role)
+            output.text(f"role {role} {_MAY[kind]}")

@@ -16,7 +16,8 @@ from delivery.postgres.sqlstate import first_line, translated_errors
 
 __all__ = ["Connection", "Session", "connect", "options", "require_migrated", "transaction"]
 
-REVISION = "0005"  # the migration this code was written for
+REVISION = "0006"  # the migration this code was written for
+NONE = "none"  # no schema yet
 
 APPLICATION = "delivery worker"
 
@@ -100,19 +101,36 @@ def snapshot(url: SecretStr, application: str) -> Iterator[Connection]:
 
 
 def require_migrated(connection: Connection) -> None:
-    """Raises NotMigratedError unless the schema is the one this code was written for."""
+    """Raises NotMigratedError unless this code runs on the schema: on the one that it was written
+    for, and on a later one that says so. The schema is migrated first, and the workers follow.
+    """
     try:
         with transaction(connection):
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except NotMigratedError:
         _require_none_elsewhere(connection)
         row = None
-    found = row[0] if row else "none"
-    if found != REVISION:
+    found = row[0] if row else NONE
+    if found != REVISION and not _runs_on(connection, found):
+        cure = "install a later one" if is_later(found) else "run `delivery migrate`"
         raise NotMigratedError(
-            f"the database's schema is at revision {found}, this version needs {REVISION}: "
-            "run `delivery migrate`"
+            f"the database's schema is at revision {found}, this version runs on {REVISION}: {cure}"
         )
+
+
+def is_later(revision: str) -> bool:
+    """Whether a schema of this revision was made by a later version of the code."""
+    return revision != NONE and revision > REVISION
+
+
+def _runs_on(connection: Connection, found: str) -> bool:
+    if not is_later(found):
+        return False
+    with transaction(connection):
+        row = connection.execute(
+            "SELECT oldest_code FROM schema_revisions WHERE revision = %s", (found,)
+        ).fetchone()
+    return row is not None and row[0] <= REVISION
 
 
 _ELSEWHERE = """

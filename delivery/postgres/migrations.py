@@ -2,17 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import Script, ScriptDirectory
 from pydantic import SecretStr
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from delivery.errors import SettingsError
 from delivery.postgres import database, placement
 from delivery.postgres.sqlstate import translated
 
@@ -20,12 +24,119 @@ _PACKAGED = Path(__file__).parents[1] / "alembic"  # in a wheel
 _CHECKOUT = Path(__file__).parents[2] / "alembic"
 
 
+@dataclass(frozen=True)
+class Migration:
+    """One step of the schema, and what it says of itself."""
+
+    revision: str
+    title: str
+    oldest_code: (
+        str | None
+    )  # the revision of the oldest version of the code that runs on the schema
+    is_applied: bool
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where the database's schema stands among this version's migrations, the oldest first."""
+
+    revision: str
+    migrations: list[Migration]
+
+    @property
+    def pending(self) -> list[Migration]:
+        return [migration for migration in self.migrations if not migration.is_applied]
+
+
 def upgrade(url: SecretStr) -> tuple[str, str]:
-    """Brings the schema to head. Returns the revisions before and after (`none`: no schema)."""
+    """Brings the schema to head. Returns the revisions before and after (`none`: no schema).
+
+    A later schema stays as it is. Raises NotMigratedError where this version does not run on it.
+    """
     with _migrating(url) as connection:
         before = _revision(connection)
-        command.upgrade(config(connection), "head")
+        if not _runs_on_later(url, before):
+            command.upgrade(config(connection), "head")
         return before, _revision(connection)
+
+
+def downgrade(url: SecretStr, revision: str) -> None:
+    """Takes the schema back to an earlier revision of this version's.
+
+    Raises SettingsError where the revision is none of them or not earlier, or while workers or
+    announcers are connected: they would meet tables that they do not know.
+    """
+    with _migrating(url) as connection:
+        present = _revision(connection)
+        earlier = [one.revision for one in _scripts(connection) if one.revision < present]
+        if revision not in earlier:
+            known = ", ".join(earlier) or "none"
+            raise SettingsError(f"the schema is at revision {present}; earlier ones: {known}")
+        _require_nobody(connection)
+        command.downgrade(config(connection), revision)
+
+
+def status(url: SecretStr) -> Status:
+    """Which migrations the database has, and which are pending.
+
+    Raises NotMigratedError where the schema is of a later version on which this one does not run.
+    """
+    with _migrating(url) as connection:
+        present = _revision(connection)
+        is_later = _runs_on_later(url, present)
+        return Status(
+            present,
+            [
+                Migration(
+                    script.revision,
+                    script.doc,
+                    getattr(script.module, "oldest_code", None),
+                    is_later or (present != database.NONE and script.revision <= present),
+                )
+                for script in _scripts(connection)
+            ],
+        )
+
+
+def write_statements(url: SecretStr, to: TextIO) -> None:
+    """Writes the pending migrations as SQL, for a DBA to read and to run."""
+    pending = status(url)
+    with _migrating(url) as connection:
+        statements = config(connection)
+        statements.output_buffer = to
+        start = "base" if pending.revision == database.NONE else pending.revision
+        if pending.pending:
+            command.upgrade(statements, f"{start}:head", sql=True)
+
+
+def _scripts(connection: Connection) -> list[Script]:
+    found = ScriptDirectory.from_config(config(connection)).walk_revisions()
+    return sorted(found, key=lambda script: script.revision)
+
+
+def _runs_on_later(url: SecretStr, revision: str) -> bool:
+    """Whether the schema is of a later version. Raises NotMigratedError if this one fails there."""
+    if not database.is_later(revision):
+        return False
+    with database.connect(url, "delivery migrate") as connection:
+        database.require_migrated(connection)
+    return True
+
+
+_CONNECTED = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name IN ('delivery worker', 'delivery announce')
+"""
+
+
+def _require_nobody(connection: Connection) -> None:
+    with connection.begin():
+        number = connection.execute(text(_CONNECTED)).scalar_one()
+    if number:
+        raise SettingsError(
+            f"{number} sessions of workers or announcers are connected: stop them first, and start "
+            "those of the version of before afterwards"
+        )
 
 
 @contextmanager
@@ -78,4 +189,4 @@ def config(connection: Connection) -> Config:
 
 def _revision(connection: Connection) -> str:
     with connection.begin():
-        return MigrationContext.configure(connection).get_current_revision() or "none"
+        return MigrationContext.configure(connection).get_current_revision() or database.NONE

@@ -27,7 +27,7 @@ _GRANTS = {
                       consumed_at),
               UPDATE (reason, error, resolved_at, resolution, resolution_note)
             ON {dead_letters} TO {role};
-        GRANT SELECT ON {event_history}, {alembic_version} TO {role};
+        GRANT SELECT ON {event_history}, {alembic_version}, {schema_revisions} TO {role};
         GRANT EXECUTE ON FUNCTION {ensure_partitions}(integer, integer) TO {role};
         GRANT INSERT ON {outbox} TO {role};
         GRANT SELECT, INSERT ON {outbox_periods} TO {role};
@@ -36,20 +36,20 @@ _GRANTS = {
         GRANT SELECT, DELETE ON {outbox} TO {role};
         GRANT SELECT, INSERT ON {announcements} TO {role};
         GRANT SELECT, INSERT, UPDATE ON {announced_positions} TO {role};
-        GRANT SELECT ON {outbox_periods}, {alembic_version} TO {role};
+        GRANT SELECT ON {outbox_periods}, {alembic_version}, {schema_revisions} TO {role};
         GRANT UPDATE (switched_off_at) ON {outbox_periods} TO {role};
     """,
     "reader": """
         GRANT SELECT ON {processed_events}, {duplicate_events}, {deliveries}, {dead_letters},
-                        {event_history}, {alembic_version}, {outbox}, {announcements},
-                        {announced_positions}, {outbox_periods} TO {role};
+                        {event_history}, {alembic_version}, {schema_revisions}, {outbox},
+                        {announcements}, {announced_positions}, {outbox_periods} TO {role};
     """,
 }
 
 _NAMES = (
     "processed_events", "duplicate_events", "deliveries", "dead_letters", "event_history",
-    "alembic_version", "outbox", "announcements", "announced_positions", "outbox_periods",
-    "ensure_partitions",
+    "alembic_version", "schema_revisions", "outbox", "announcements", "announced_positions",
+    "outbox_periods", "ensure_partitions",
 )  # fmt: skip
 
 # Two who grant on the same table at once would fail with "tuple concurrently updated".

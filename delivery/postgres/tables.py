@@ -210,6 +210,14 @@ announced_positions = Table(
 )
 
 # When workers filled the outbox; `switched_off_at` is null while they do.
+# Which versions of the code run on a schema: see `database.require_migrated`.
+schema_revisions = Table(
+    "schema_revisions",
+    metadata,
+    Column("revision", Text, primary_key=True),
+    Column("oldest_code", Text, nullable=False),
+)
+
 outbox_periods = Table(
     "outbox_periods",
     metadata,

@@ -51,14 +51,20 @@ class Process:
         return {name: n for name, n in said.items() if isinstance(n, int) and n}
 
 
-def start(log: Path, arguments: list[str], settings: Mapping[str, str]) -> Process:
-    """Starts Python with these arguments and, of all DELIVERY_ variables, with these settings."""
+def start(
+    log: Path, arguments: list[str], settings: Mapping[str, str], project: Path | None = None
+) -> Process:
+    """Starts Python with these arguments and, of all DELIVERY_ variables, with these settings.
+
+    With `project` it is the code in that folder that runs.
+    """
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DELIVERY_")}
     ours = {f"DELIVERY_{name.upper()}": value for name, value in settings.items()}
     with log.open("wb") as stderr:
         running = subprocess.Popen(
             [sys.executable, *arguments],
-            env=clean | ours,
+            env=clean | ours | ({"PYTHONPATH": str(project)} if project else {}),
+            cwd=project,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,

@@ -35,6 +35,7 @@ NEEDED = {
     "announce": {"delivery.inbox", "kafka", "psycopg", "pydantic"},
     "serve": {"psycopg", "pydantic"},  # the rest when it serves
     "migrate": {"alembic", "psycopg", "pydantic", "sqlalchemy"},
+    "downgrade": {"alembic", "psycopg", "pydantic", "sqlalchemy"},
     "publish": {"kafka", "pydantic"},
     "schema": {"pydantic"},
     "dev": {"alembic", "delivery.embedded", "kafka", "psycopg", "pydantic", "sqlalchemy"},
