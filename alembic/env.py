@@ -16,11 +16,10 @@ MIGRATION_LOCK = 0x64656C6976657279  # "delivery" in ASCII
 
 def note_oldest_code(ctx: MigrationContext, step: MigrationInfo, **_: Any) -> None:
     """Writes down which versions of the code run on the schema: they read it at their start."""
-    revision = step.up_revision
-    if step.is_upgrade and hasattr(
-        revision.module, "oldest_code"
-    ):  # since 0006, which has the table
-        row = {"revision": revision.revision, "oldest_code": revision.module.oldest_code}
+    script = step.up_revision
+    # Since 0006, which makes the table.
+    if step.is_upgrade and hasattr(script.module, "oldest_code"):
+        row = {"revision": script.revision, "oldest_code": script.module.oldest_code}
         insertion = insert(tables.schema_revisions).values(row)
         ctx.impl.execute(insertion.on_conflict_do_update(index_elements=["revision"], set_=row))
 

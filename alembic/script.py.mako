@@ -14,9 +14,8 @@ revision = "${up_revision}"
 down_revision = "${down_revision}"
 branch_labels = None
 depends_on = None
-# The revision that the oldest version of the code was written for which runs on this schema too: this
-# one, where the version before would fail. A change in two steps needs none: first what the new code
-# needs beside what the old one has, and in the release after what nobody needs any more.
+# The revision of the oldest version of the code that runs on this schema: the one before, unless that
+# version would fail on it.
 oldest_code = "${up_revision}"
 
 

@@ -38,9 +38,7 @@ from delivery.settings import KafkaSettings
 log = structlog.get_logger()
 
 POLL_TIMEOUT_S = 1.0  # poll() waits all of it even when SIGTERM came
-PAUSE_S = (
-    0.1  # from poll to poll; after a longer one the topic is looked at: we may be frozen in it
-)
+PAUSE_S = 0.1  # between two polls; behind a longer one, maybe frozen, the topic is looked at
 COMMIT_TIMEOUT_S = 3.0
 ENDS_EVERY_S = 1.0  # while partitions are paused
 

@@ -70,7 +70,7 @@ def _run(wanted: AnnounceSettings, topic: str, drain: bool) -> None:
     worker = settings.load(WorkerSettings)
     url = settings.load(DatabaseSettings).database_url
     log.configure(worker.log_level)
-    with database.connect(url, "delivery announce") as connection:
+    with database.connect(url, database.ANNOUNCER) as connection:
         database.require_migrated(connection)
     wire = Wire(
         worker.event_timezone,
@@ -97,7 +97,7 @@ def _run(wanted: AnnounceSettings, topic: str, drain: bool) -> None:
 
 def _switch_off() -> None:
     url = settings.load(DatabaseSettings).database_url
-    with database.connect(url, "delivery announce") as connection:
+    with database.connect(url, database.ANNOUNCER) as connection:
         database.require_migrated(connection)
         is_news = outbox.switch_off(connection)
     output.note("switched off" if is_news else "it is not switched on")

@@ -100,7 +100,7 @@ _MAY = {"worker": "may run workers", "announcer": "may announce", "reader": "may
 
 def _upgrade(url: SecretStr, granted: dict[roles.Kind, str | None]) -> None:
     before, after = migrations.upgrade(url)
-    if after > database.REVISION:
+    if database.is_later(after):
         output.text(
             f"the schema is at revision {after}, of a later version; this version runs on it. "
             "Nothing is changed: rights to its tables are for that version to give"

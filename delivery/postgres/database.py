@@ -20,6 +20,7 @@ REVISION = "0006"  # the migration this code was written for
 NONE = "none"  # no schema yet
 
 APPLICATION = "delivery worker"
+ANNOUNCER = "delivery announce"
 
 # Seconds. A host that vanished without a word must not hold us longer than this.
 CONNECT_TIMEOUT = 5

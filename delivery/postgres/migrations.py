@@ -30,9 +30,7 @@ class Migration:
 
     revision: str
     title: str
-    oldest_code: (
-        str | None
-    )  # the revision of the oldest version of the code that runs on the schema
+    oldest_code: str | None  # the revision of the oldest version of the code that runs on it
     is_applied: bool
 
 
@@ -66,12 +64,17 @@ def downgrade(url: SecretStr, revision: str) -> None:
     Raises SettingsError where the revision is none of them or not earlier, or while workers or
     announcers are connected: they would meet tables that they do not know.
     """
+    found = status(url)
+    applied = [one.revision for one in found.migrations if one.is_applied]
+    if database.is_later(found.revision):
+        raise SettingsError(
+            f"the schema is at revision {found.revision}, of a later version: only that version's "
+            "`delivery downgrade` knows the way back"
+        )
+    if revision not in applied[:-1]:
+        known = ", ".join(applied[:-1]) or "none"
+        raise SettingsError(f"the schema is at revision {found.revision}; earlier ones: {known}")
     with _migrating(url) as connection:
-        present = _revision(connection)
-        earlier = [one.revision for one in _scripts(connection) if one.revision < present]
-        if revision not in earlier:
-            known = ", ".join(earlier) or "none"
-            raise SettingsError(f"the schema is at revision {present}; earlier ones: {known}")
         _require_nobody(connection)
         command.downgrade(config(connection), revision)
 
@@ -100,13 +103,14 @@ def status(url: SecretStr) -> Status:
 
 def write_statements(url: SecretStr, to: TextIO) -> None:
     """Writes the pending migrations as SQL, for a DBA to read and to run."""
-    pending = status(url)
+    found = status(url)
+    if not found.pending:
+        return
     with _migrating(url) as connection:
         statements = config(connection)
         statements.output_buffer = to
-        start = "base" if pending.revision == database.NONE else pending.revision
-        if pending.pending:
-            command.upgrade(statements, f"{start}:head", sql=True)
+        start = "base" if found.revision == database.NONE else found.revision
+        command.upgrade(statements, f"{start}:head", sql=True)
 
 
 def _scripts(connection: Connection) -> list[Script]:
@@ -125,13 +129,14 @@ def _runs_on_later(url: SecretStr, revision: str) -> bool:
 
 _CONNECTED = """
 SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND application_name IN ('delivery worker', 'delivery announce')
+WHERE datname = current_database() AND application_name IN (:worker, :announcer)
 """
 
 
 def _require_nobody(connection: Connection) -> None:
+    names = {"worker": database.APPLICATION, "announcer": database.ANNOUNCER}
     with connection.begin():
-        number = connection.execute(text(_CONNECTED)).scalar_one()
+        number = connection.execute(text(_CONNECTED), names).scalar_one()
     if number:
         raise SettingsError(
             f"{number} sessions of workers or announcers are connected: stop them first, and start "

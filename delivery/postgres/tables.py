@@ -209,7 +209,6 @@ announced_positions = Table(
     PrimaryKeyConstraint("announced_topic", "announced_partition"),
 )
 
-# When workers filled the outbox; `switched_off_at` is null while they do.
 # Which versions of the code run on a schema: see `database.require_migrated`.
 schema_revisions = Table(
     "schema_revisions",
@@ -218,6 +217,7 @@ schema_revisions = Table(
     Column("oldest_code", Text, nullable=False),
 )
 
+# When workers filled the outbox; `switched_off_at` is null while they do.
 outbox_periods = Table(
     "outbox_periods",
     metadata,

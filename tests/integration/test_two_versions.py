@@ -129,6 +129,19 @@ def test_a_downgrade_to_no_earlier_revision_is_refused(
     assert "earlier ones: 0001, 0002" in said
 
 
+def test_a_later_schema_is_taken_back_by_its_own_version_alone(database_url: str, run: Run) -> None:
+    make_later(database_url, oldest_code=database.REVISION)
+    code, said = run(database_url, "downgrade", "0005")
+    assert (code, said.count("\n")) == (USAGE, 1), said
+    assert "only that version's `delivery downgrade` knows the way back" in said
+
+
+def test_an_empty_database_has_no_earlier_revision(empty_database_url: str, run: Run) -> None:
+    code, said = run(empty_database_url, "downgrade", "0005")
+    assert (code, said.count("\n")) == (USAGE, 1), said
+    assert "at revision none; earlier ones: none" in said
+
+
 def test_the_template_of_a_migration_asks_for_its_oldest_code() -> None:
     template = Path(migrations.__file__).parents[2] / "alembic/script.py.mako"
     assert "\noldest_code = " in template.read_text()
