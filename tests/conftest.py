@@ -1,8 +1,10 @@
 """Real servers for the tests: one of each a session, and a database and a topic for each test."""
 
+import gc
 import itertools
 import signal
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,11 +58,21 @@ def kafka_server(server_folder: Path) -> Iterator[KafkaServer]:
 
 
 @pytest.fixture(scope="session")
-def secured_kafka(server_folder: Path) -> Iterator[SecuredKafka]:
-    """A second broker, with TLS, logins and rights."""
+def secured_broker(server_folder: Path) -> Iterator[SecuredKafka]:
     running = secured.start(server_folder / "secured")
     yield running
     running.server.stop()
+
+
+@pytest.fixture
+def secured_kafka(secured_broker: SecuredKafka) -> Iterator[SecuredKafka]:
+    """A second broker, with TLS, logins and rights."""
+    yield secured_broker
+    # kafka-python leaves the sockets of failed connections to the garbage collector, which would
+    # warn of them in another test.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,8 @@
 """Each mistake in the settings of a secured Kafka has a line of its own, at once."""
 
-import gc
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
@@ -42,15 +40,6 @@ class Way:
         server = f"localhost:{self.kafka.ports[listener]}"
         others = {"kafka_bootstrap_servers": server} | others
         return KafkaSettings(kafka_security_protocol=protocol, **others)
-
-
-@pytest.fixture(autouse=True)
-def _no_socket_is_left() -> Iterator[None]:
-    """kafka-python leaves those of failed connections to the garbage collector."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture
