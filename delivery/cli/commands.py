@@ -19,6 +19,7 @@ COMMANDS = {
     "verify": "Prove the database against the guarantee and the topic.",
     "rewind": "Read again what the log lacks below the committed offsets.",
     "announce": "Announce created deliveries to DELIVERY_ANNOUNCE_TOPIC.",
+    "erase": "Replace personal data in the log by a mark.",
     "serve": "Serve the history as web pages and as an HTTP API.",
     "migrate": "Bring the database's schema to this version's revision.",
     "downgrade": "Take the database's schema back to an earlier revision.",

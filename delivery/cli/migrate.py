@@ -49,6 +49,14 @@ def migrate(
             help="Give this role the right to look at everything.",
         ),
     ] = None,
+    erasure_role: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROLE",
+            callback=require_text,
+            help="Give this role what `delivery erase` needs, and no more.",
+        ),
+    ] = None,
 ) -> None:
     """Bring the database's schema to this version's revision.
 
@@ -71,7 +79,13 @@ def migrate(
     elif sql:
         migrations.write_statements(url, sys.stdout)
     else:
-        _upgrade(url, {"worker": worker_role, "announcer": announcer_role, "reader": reader_role})
+        granted: dict[roles.Kind, str | None] = {
+            "worker": worker_role,
+            "announcer": announcer_role,
+            "reader": reader_role,
+            "erasure": erasure_role,
+        }
+        _upgrade(url, granted)
 
 
 def _show_status(url: SecretStr) -> None:
@@ -95,7 +109,12 @@ def _check(url: SecretStr) -> None:
     output.text(f"the schema is at revision {found.revision}; nothing is pending")
 
 
-_MAY = {"worker": "may run workers", "announcer": "may announce", "reader": "may read"}
+_MAY = {
+    "worker": "may run workers",
+    "announcer": "may announce",
+    "reader": "may read",
+    "erasure": "may erase personal data",
+}
 
 
 def _upgrade(url: SecretStr, granted: dict[roles.Kind, str | None]) -> None:

@@ -26,7 +26,7 @@ class DeadLetter:
     """A dead letter: the record as it came, why it was rejected, and what became of it since.
 
     `value_bytes` is the length of the record's value, of which `record` may hold the beginning
-    only.
+    only. With an `erasure_id` the record's contents are gone.
     """
 
     dead_letter_id: int
@@ -39,6 +39,7 @@ class DeadLetter:
     resolved_at: datetime | None
     resolution: Resolution | None
     resolution_note: str | None
+    erasure_id: int | None = None
 
     @property
     def is_cut(self) -> bool:

@@ -53,7 +53,7 @@ _OPEN_IDS = f"SELECT dead_letter_id FROM dead_letters WHERE {_MATCHES} ORDER BY 
 _FIND = """
 SELECT dead_letter_id, consumed_at, reason, error, order_id, resolved_at, resolution,
        resolution_note, record_topic, record_partition, record_offset, record_topic_id, record_time,
-       record_headers,
+       record_headers, erasure_id,
        substring(record_key FOR %(bytes)s) AS record_key,
        substring(record_value FOR %(bytes)s) AS record_value,
        octet_length(record_value) AS value_bytes

@@ -34,13 +34,16 @@ def members(letter: DeadLetter, *, marks_controls: bool = False) -> dict[str, An
         "resolution": letter.resolution,
         "resolution_note": letter.resolution_note,
         "advice": None if letter.resolution else _advice(letter),
+        "erasure_id": letter.erasure_id,
     }
 
 
 def lines(letter: DeadLetter) -> Iterator[str]:
     """The same for people: a line for each column and for each header."""
     for name, value in members(letter).items():
-        if name == "record_headers":
+        if letter.erasure_id is not None and name in {"record_key", "record_value"}:
+            yield _line(name, "erased")
+        elif name == "record_headers":
             for header in value:
                 yield _line("record_header", f"{_key(header)}={_or_empty(header['value'])}")
         else:

@@ -28,12 +28,18 @@ class Delivery(NamedTuple):
 
 class Logged(NamedTuple):
     """What the inbox holds under a key: the record's coordinates, in the topic of which id, and its
-    payload as it was sent.
+    payload as it was sent; None if that was erased.
     """
 
     coordinates: Coordinates
     topic_id: UUID
-    payload: bytes
+    payload: bytes | None
+
+    def differs_from(self, event: OrderCreated) -> bool:
+        """Whether the event says something else. Of an erased payload nobody knows, and the answer
+        must not bring the data back: a payload that differs is kept.
+        """
+        return self.payload is not None and not same_json(event.payload, self.payload)
 
     def is_of(self, record: Record) -> bool:
         """Whether this is the row of that very record, which is redelivered then."""
@@ -128,6 +134,6 @@ def _recognise(
     record, event = arrival
     if arrived is not None:
         logged = Logged(arrived[0].coordinates, arrived[0].topic_id, arrived[1].payload)
-    differs = logged is None or not same_json(event.payload, logged.payload)
+    differs = logged is None or logged.differs_from(event)
     if logged is None or differs or not logged.is_of(record):
         decision.duplicates.append(Duplicate(record, event, differs))

@@ -25,8 +25,12 @@ Status = Literal["pending", "dispatched", "delivered", "cancelled"]
 # What became of a dead letter. One that has none yet is open.
 Resolution = Literal["replayed", "discarded"]
 
+# By what those rows were found whose personal data was erased.
+Criterion = Literal["ordered_by", "order", "dead_letter"]
+
 EVENT_OUTCOMES: tuple[EventOutcome, ...] = get_args(EventOutcome)
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 REASONS: tuple[Reason, ...] = get_args(Reason)
 STATUSES: tuple[Status, ...] = get_args(Status)
 RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
+CRITERIA: tuple[Criterion, ...] = get_args(Criterion)

@@ -23,6 +23,7 @@ COLUMNS = (
     "dead_letter_id",
     "resolution",
     "record_topic_id",
+    "erasure_id",
 )
 
 COORDINATES = ("record_topic", "record_partition", "record_offset")

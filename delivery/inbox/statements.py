@@ -29,7 +29,7 @@ SELECT order_id, event_time, status FROM deliveries WHERE order_id = ANY(%b::big
 
 _READ_ENTRIES = """
 SELECT p.order_id, p.event_time, p.record_topic, p.record_partition, p.record_offset,
-       p.record_topic_id, p.payload::text
+       p.record_topic_id, CASE WHEN p.erasure_id IS NULL THEN p.payload::text END
 FROM unnest(%b::bigint[], %b::timestamptz[]) AS e (order_id, event_time)
 JOIN processed_events p ON p.order_id = e.order_id AND p.event_time = e.event_time
 """
@@ -111,7 +111,9 @@ class Statements:
         entries = self.connection.execute(_READ_ENTRIES, _columns(keys), prepare=True)
         self.on_wait()
         return {
-            (order_id, event_time): Logged((topic, part, offset), topic_id, payload.encode())
+            (order_id, event_time): Logged(
+                (topic, part, offset), topic_id, None if payload is None else payload.encode()
+            )
             for order_id, event_time, topic, part, offset, topic_id, payload in entries
         }
 

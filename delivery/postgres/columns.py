@@ -15,3 +15,6 @@ DELIVERY = {
     "delivery_limited_at": "timestamptz",
     "event_time": "timestamptz",
 }
+
+# Those of them that say something of a person: an erasure takes them away.
+PERSONAL = ("ordered_by", "supply_company_id", "consume_company_id", "request_message")

@@ -1,4 +1,6 @@
-"""The rights of those who are not the owner: a worker, an announcer, and one who only looks."""
+"""The rights of those who are not the owner: a worker, an announcer, one who only looks, and one
+who erases.
+"""
 
 from typing import Literal
 
@@ -11,7 +13,7 @@ from delivery.postgres import database, placement
 from delivery.postgres.columns import DELIVERY
 from delivery.postgres.database import Connection
 
-Kind = Literal["worker", "announcer", "reader"]
+Kind = Literal["worker", "announcer", "reader", "erasure"]
 
 # What each kind of role may do. Nobody but the owner may change or shorten the log: a dead letter
 # keeps the record as it came, and is open at first. A delivery's status is for other services to
@@ -42,14 +44,21 @@ _GRANTS = {
     "reader": """
         GRANT SELECT ON {processed_events}, {duplicate_events}, {deliveries}, {dead_letters},
                         {event_history}, {alembic_version}, {schema_revisions}, {outbox},
-                        {announcements}, {announced_positions}, {outbox_periods} TO {role};
+                        {announcements}, {announced_positions}, {outbox_periods},
+                        {erasures} TO {role};
+    """,
+    "erasure": """
+        GRANT SELECT ON {processed_events}, {duplicate_events}, {deliveries}, {dead_letters},
+                        {alembic_version}, {schema_revisions}, {erasures} TO {role};
+        GRANT EXECUTE ON FUNCTION {erase_personal_data}(bigint[], bigint[], text, text),
+                                  {forget_statistics}() TO {role};
     """,
 }
 
 _NAMES = (
     "processed_events", "duplicate_events", "deliveries", "dead_letters", "event_history",
     "alembic_version", "schema_revisions", "outbox", "announcements", "announced_positions",
-    "outbox_periods", "ensure_partitions",
+    "outbox_periods", "erasures", "ensure_partitions", "erase_personal_data", "forget_statistics",
 )  # fmt: skip
 
 # Two who grant on the same table at once would fail with "tuple concurrently updated".

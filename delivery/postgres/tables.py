@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON, UUID
 
-from delivery.domain.vocabulary import EVENT_OUTCOMES, REASONS, RESOLUTIONS, STATUSES
+from delivery.domain.vocabulary import CRITERIA, EVENT_OUTCOMES, REASONS, RESOLUTIONS, STATUSES
 
 NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
@@ -65,6 +65,11 @@ def _topic_id() -> Column[object]:
     return Column("record_topic_id", UUID, nullable=False, server_default=unknown)
 
 
+def _erasure_id() -> Column[object]:
+    """The row of `erasures` whose transaction put the mark in the place of personal data."""
+    return Column("erasure_id", BigInteger)
+
+
 # The inbox: one row for each event that was processed, for ever. Partitioned by month.
 processed_events = Table(
     "processed_events",
@@ -76,6 +81,7 @@ processed_events = Table(
     *_coordinates(),
     Column("consumed_at", Time, nullable=False, server_default=func.now()),
     _topic_id(),
+    _erasure_id(),
     PrimaryKeyConstraint("order_id", "event_time"),
     CheckConstraint(_one_of("outcome", EVENT_OUTCOMES), name="outcome"),
     Index(None, "consumed_at"),
@@ -127,6 +133,7 @@ duplicate_events = Table(
     Column("payload", JSON),  # kept where it differs
     Column("consumed_at", Time, nullable=False, server_default=func.now()),
     _topic_id(),
+    _erasure_id(),
     PrimaryKeyConstraint("record_topic", "record_partition", "record_offset", "record_topic_id"),
     CheckConstraint(
         "payload_differs = (payload IS NOT NULL)", name="payload_kept_where_it_differs"
@@ -153,6 +160,7 @@ dead_letters = Table(
     Column("resolution", Text),
     Column("resolution_note", Text),
     _topic_id(),
+    _erasure_id(),
     PrimaryKeyConstraint("dead_letter_id"),
     UniqueConstraint(
         "record_topic",
@@ -168,6 +176,25 @@ dead_letters = Table(
     Index(None, "consumed_at"),
     Index(None, "reason", "dead_letter_id"),
     Index("ix_dead_letters_unresolved", "reason", postgresql_where=text("resolved_at IS NULL")),
+)
+
+# One row for each transaction that erased personal data: who did it, why, and how many rows of each
+# table. Whose data it was is not written down, nor a hash of it.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("erasure_id", BigInteger, Identity(always=True), nullable=False),
+    Column("erased_at", Time, nullable=False, server_default=func.now()),
+    Column("erased_by", Text, nullable=False),
+    Column("criterion", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("processed_events", BigInteger, nullable=False, server_default="0"),
+    Column("duplicate_events", BigInteger, nullable=False, server_default="0"),
+    Column("deliveries", BigInteger, nullable=False, server_default="0"),
+    Column("dead_letters", BigInteger, nullable=False, server_default="0"),
+    PrimaryKeyConstraint("erasure_id"),
+    CheckConstraint(_one_of("criterion", CRITERIA), name="criterion"),
+    CheckConstraint("reason <> ''", name="reason"),
 )
 
 # One row for each created delivery that is still to be announced, while the outbox is switched on.

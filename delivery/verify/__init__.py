@@ -9,7 +9,16 @@ from delivery.domain.event import Contract
 from delivery.domain.record import UNKNOWN_TOPIC_ID, Partition
 from delivery.postgres.database import Connection
 from delivery.postgres.sqlstate import translated_errors
-from delivery.verify import announcements, coordinates, fold, log, occupied, payload, streams
+from delivery.verify import (
+    announcements,
+    coordinates,
+    erasures,
+    fold,
+    log,
+    occupied,
+    payload,
+    streams,
+)
 from delivery.verify.finding import Finding
 from delivery.verify.rows import NO_DELIVERY, Entry
 
@@ -65,6 +74,8 @@ def findings(
         for row in log.duplicates(connection, since):
             if (finding := payload.duplicate(contract, row)) is not None:
                 yield finding
+        progress.doing = "comparing what was erased with who erased it"
+        yield from erasures.findings(connection, since)
         progress.doing = "comparing the announcements with the log"
         yield from announcements.findings(connection, since)
         progress.doing = "comparing the coordinates of all records"

@@ -20,6 +20,8 @@ Kind = Literal[
     "unannounced_delivery",
     "announced_and_open",
     "announced_nothing",
+    "erased_by_nobody",
+    "not_erased",
 ]
 
 

@@ -8,13 +8,16 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from delivery.domain.event import DELIVERY_COLUMNS, Contract, OrderCreated
+from delivery.postgres.columns import PERSONAL
 from delivery.verify import payload
 from delivery.verify.finding import Finding, Kind
 from delivery.verify.rows import NO_DELIVERY, Entry
 
 
 class Shape(NamedTuple):
-    """The entry that shaped a delivery last, and its event; None if its payload is of no use."""
+    """The entry that shaped a delivery last, and its event; None if its payload is of no use, or
+    erased.
+    """
 
     entry: Entry
     event: OrderCreated | None
@@ -87,8 +90,14 @@ def _of_delivery(shape: Shape | None, last: Entry) -> Finding | None:
 def _differing(entry: Entry, event: OrderCreated | None) -> tuple[str, ...]:
     found = _columns(entry)
     if event is None:  # only the key is known
-        return () if found["event_time"] == entry.event_time else ("event_time",)
+        columns = () if found["event_time"] == entry.event_time else ("event_time",)
+        return columns + (_left_of(found) if entry.payload is None else ())
     return tuple(name for name in found if found[name] != getattr(event, name))
+
+
+def _left_of(delivery: dict[str, Any]) -> tuple[str, ...]:
+    """The columns that the erasure of its event should have emptied."""
+    return tuple(name for name in PERSONAL if delivery[name] is not None)
 
 
 def _columns(entry: Entry) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from delivery.verify.rows import Duplicate, Entry
 from delivery.verify.streams import streamed, within_calendar
 
 _LOG = SQL("""
-SELECT p.order_id, {event_time}, p.outcome, p.payload,
+SELECT p.order_id, {event_time}, p.outcome, CASE WHEN p.erasure_id IS NULL THEN p.payload END,
        p.record_topic, p.record_partition, p.record_offset,
        {delivery}
 FROM processed_events p
@@ -39,7 +39,8 @@ ORDER BY order_id
 """).format(event_time=within_calendar("event_time"))
 
 _DUPLICATES = SQL("""
-SELECT d.order_id, {event_time}, d.payload, p.order_id IS NOT NULL,
+SELECT d.order_id, {event_time}, CASE WHEN d.erasure_id IS NULL THEN d.payload END,
+       p.order_id IS NOT NULL,
        d.record_topic, d.record_partition, d.record_offset
 FROM duplicate_events d
 LEFT JOIN processed_events p ON p.order_id = d.order_id AND p.event_time = d.event_time

@@ -7,12 +7,15 @@ from delivery.verify.rows import Duplicate, Entry
 Row = Entry | Duplicate
 
 
-def read(contract: Contract, row: Row) -> OrderCreated | Finding:
-    """The event of a row, or a finding where it is not the event of the row's key.
+def read(contract: Contract, row: Row) -> OrderCreated | Finding | None:
+    """The event of a row, or a finding where it is not the event of the row's key. None where there
+    is no payload: it is not kept, or erased.
 
     The record's timestamp is left out: whether an event was too far ahead of it was decided when
     the record was consumed, by the settings of then.
     """
+    if row.payload is None:
+        return None
     event = decode(contract, row.payload, None)
     if isinstance(event, Rejection):
         detail = f"{event.reason}: {event.error} ({_hint(contract)})"
@@ -30,7 +33,7 @@ def duplicate(contract: Contract, row: Duplicate) -> Finding | None:
     if not row.has_event:
         detail = "the log has no event of this order and time"
         return _finding("duplicate_of_no_event", row, detail)
-    event = None if row.payload is None else read(contract, row)
+    event = read(contract, row)
     return event if isinstance(event, Finding) else None
 
 

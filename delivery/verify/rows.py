@@ -11,12 +11,15 @@ NO_DELIVERY: Delivery = (None,) * len(DELIVERY_COLUMNS)
 
 
 class Entry(NamedTuple):
-    """A row of the log, with its order's delivery as it is now, or NO_DELIVERY."""
+    """A row of the log, with its order's delivery as it is now, or NO_DELIVERY.
+
+    `payload` is None where it was erased.
+    """
 
     order_id: int
     event_time: datetime
     outcome: str
-    payload: bytes
+    payload: bytes | None
     topic: str
     partition: int
     offset: int
@@ -29,7 +32,7 @@ class Entry(NamedTuple):
 
 
 class Duplicate(NamedTuple):
-    """A row of `duplicate_events`; `payload` is None where it is not kept."""
+    """A row of `duplicate_events`; `payload` is None where it is not kept, or erased."""
 
     order_id: int
     event_time: datetime

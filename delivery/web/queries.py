@@ -14,7 +14,13 @@ Row = dict[str, Any]
 # Open dead letters of a reason are counted so far. Beyond it, the exact number helps nobody.
 MOST_LETTERS = 1000
 
-_DELIVERY = "SELECT * FROM deliveries WHERE order_id = %s"
+_DELIVERY = """
+SELECT d.*, EXISTS (
+    SELECT FROM processed_events AS p
+    WHERE p.order_id = d.order_id AND p.event_time = d.event_time AND p.erasure_id IS NOT NULL
+) AS is_erased
+FROM deliveries AS d WHERE d.order_id = %s
+"""
 
 # As ANALYZE last counted; -1 where it never did.
 _ESTIMATE = """
@@ -25,7 +31,10 @@ SELECT (SELECT sum(c.reltuples) FILTER (WHERE c.reltuples >= 0)
 
 
 def delivery(connection: Connection, order_id: int) -> Row | None:
-    """The order's delivery under the names of its columns, or None."""
+    """The order's delivery under the names of its columns, or None.
+
+    `is_erased` says that the data of the event which shaped it was erased.
+    """
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_DELIVERY, (order_id,)).fetchone()
 

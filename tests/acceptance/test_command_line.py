@@ -33,6 +33,7 @@ NEEDED = {
     "verify": {"kafka", "psycopg", "pydantic", "sqlalchemy"},
     "rewind": {"delivery.inbox", "kafka", "psycopg", "pydantic"},
     "announce": {"delivery.inbox", "kafka", "psycopg", "pydantic"},
+    "erase": {"psycopg", "pydantic"},
     "serve": {"psycopg", "pydantic"},  # the rest when it serves
     "migrate": {"alembic", "psycopg", "pydantic", "sqlalchemy"},
     "downgrade": {"alembic", "psycopg", "pydantic", "sqlalchemy"},

@@ -175,6 +175,7 @@ def test_a_row_has_the_columns_of_the_view_and_the_payload_as_it_was_sent(
         "dead_letter_id": None,
         "resolution": None,
         "record_topic_id": UNKNOWN_TOPIC_ID,
+        "erasure_id": None,
     }
 
 

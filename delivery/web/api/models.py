@@ -128,6 +128,10 @@ class Event(BaseModel):
         description="Kafka's id of the topic: one that is deleted and made anew under its name has "
         "the same coordinates again. All zeros where it is not known."
     )
+    erasure_id: int | None = Field(
+        description="The row of `erasures`, where its personal data was erased. The payload is a "
+        "mark then, which holds its key."
+    )
 
 
 class Events(BaseModel):
@@ -152,6 +156,9 @@ class Delivery(BaseModel):
     event_time: datetime
     created_at: datetime
     updated_at: datetime
+    is_erased: bool = Field(
+        description="The data of the event that shaped it was erased: personal values are null."
+    )
 
 
 class Order(BaseModel):

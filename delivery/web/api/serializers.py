@@ -25,7 +25,7 @@ class Serializer:
     def event(self, row: Row) -> models.Event:
         """A row of `history.page`. A payload that was cut to its beginning is left out."""
         payload = row["payload"] if row["is_whole"] else None
-        if self._is_masked and payload is not None:
+        if self._is_masked and payload is not None and row["erasure_id"] is None:
             payload = masking.masked_payload(payload)
         return models.Event(**row | {"payload": payload})
 

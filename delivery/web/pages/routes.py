@@ -180,5 +180,5 @@ def _shaped_before(
     """The event that shaped the order's delivery last before a position, where it can be read."""
     wanted = EventFilter(order_id=order_id, outcomes=_SHAPING)
     rows = history.page(connection, wanted, 1, position)
-    payloads = [row["payload"] for row in rows if row["is_whole"]]
+    payloads = [r["payload"] for r in rows if r["is_whole"] and r["erasure_id"] is None]
     return changes.read(payloads[0]) if payloads else None

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from delivery.domain.event import DELIVERY_COLUMNS, OrderCreated
 from delivery.history import Row
+from delivery.postgres.columns import PERSONAL
 from delivery.web import json_text, masking
 from delivery.web.pages import changes, formatting
 from delivery.web.pages.changes import Change, Step
@@ -13,12 +14,14 @@ from delivery.web.pages.changes import Change, Step
 SHOWN_PAYLOAD = 20_000
 SHOWN_TEXT = 1000  # of a column's value
 
+ERASED = "erased"
+
 # A delivery's columns as they are shown, beside its order and its status.
 _FACTS = (*DELIVERY_COLUMNS[1:], "created_at", "updated_at")
 
 _UNKNOWN = (
-    "What it changed can't be told here: its payload, or that of the event before it, is too large "
-    "or can't be read by the contract of today."
+    "What it changed can't be told here: its payload, or that of the event before it, is erased or "
+    "too large, or can't be read by the contract of today."
 )
 _NOTHING = "It changed no field but the delivery's event time."
 
@@ -26,6 +29,8 @@ _NOTHING = "It changed no field but the delivery's event time."
 def delivery(row: Row, is_masked: bool) -> Row:
     """The delivery's status, and its other columns with their values in the order to show them."""
     fields = [(name, _value(name, row[name], is_masked)) for name in _FACTS]
+    if row["is_erased"]:
+        fields = [(name, ERASED if name in PERSONAL else value) for name, value in fields]
     return {"status": row["status"], "fields": fields}
 
 
@@ -40,7 +45,8 @@ def render(shaped: OrderCreated | None, rows: Sequence[Row], is_masked: bool) ->
 
 
 def _event(row: Row) -> OrderCreated | None:
-    shapes = row["outcome"] in changes.SHAPING and row["is_whole"]
+    is_there = row["is_whole"] and row["erasure_id"] is None
+    shapes = row["outcome"] in changes.SHAPING and is_there
     return changes.read(row["payload"]) if shapes else None
 
 
@@ -73,8 +79,8 @@ def _gap(event_time: datetime, arrived: datetime) -> str:
 
 
 def _payload(row: Row, is_masked: bool) -> tuple[str | None, bool]:
-    """The payload indented, and whether it is cut."""
-    if row["payload"] is None:
+    """The payload indented, and whether it is cut. Of an erased one there is only its key."""
+    if row["payload"] is None or row["erasure_id"] is not None:
         return None, False
     tokens: Iterable[str] = (masking.masked_tokens if is_masked else json_text.tokens)(
         row["payload"]
