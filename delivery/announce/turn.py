@@ -38,9 +38,11 @@ class Stop(Protocol):
 def session(url: SecretStr, silence: timedelta) -> Iterator[Connection]:
     """A session that the server ends after `silence` without a statement, and with it its turn.
 
+    An announcer was let in before, at its start.
+
     Raises UnavailableError, or SettingsError where a pooler stands in between.
     """
-    with database.connect(url, APPLICATION, of_announcer(silence)) as connection:
+    with database.connect(url, APPLICATION, of_announcer(silence), is_first=False) as connection:
         if connection.is_pooled:
             raise SettingsError(
                 "DELIVERY_DATABASE_URL leads to a pooler: an announcer needs a session of its own, "

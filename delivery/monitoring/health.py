@@ -97,7 +97,7 @@ def _on_own_connection(url: SecretStr, read: Callable[[Connection], Result]) -> 
     """Uses a connection of its own, so that a probe never blocks the worker."""
     limits = session.of_reader(timedelta(seconds=ANSWER_TIMEOUT_S))
     with (
-        database.connect(url, APPLICATION, limits, read_only=True) as connection,
+        database.connect(url, APPLICATION, limits, read_only=True, is_first=False) as connection,
         database.transaction(connection),
     ):
         return read(connection)

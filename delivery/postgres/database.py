@@ -7,10 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
+from delivery.database_url import setting_of
 from delivery.errors import NotMigratedError, SettingsError, UnavailableError
 from delivery.postgres import session
+from delivery.postgres.refusals import refusal
 from delivery.postgres.session import Connection
 from delivery.postgres.sqlstate import first_line, translated_errors
 
@@ -34,17 +37,21 @@ def connect(
     application: str,
     settings: Mapping[str, str] = PATIENT,
     read_only: bool = False,
+    is_first: bool = True,
 ) -> Connection:
     """A connection whose session relies on no default: see `session`.
 
     Raises UnavailableError with the first line of PostgreSQL's message, ForbiddenError, or
-    SettingsError where the database's encoding can't hold every text.
+    SettingsError where the database's encoding can't hold every text. SettingsError too where
+    PostgreSQL refuses us; but not where the process was let in before, and this `is_first` no more:
+    a password may be about to change on both sides.
     """
+    conninfo = make_conninfo(url.get_secret_value(), **options(application))
     try:
-        connection = Connection.connect(
-            url.get_secret_value(), autocommit=True, **options(application)
-        )
+        connection = Connection.connect(conninfo, autocommit=True)
     except psycopg.OperationalError as error:
+        if is_first and (reason := refusal(conninfo, error)):
+            raise SettingsError(f"PostgreSQL refuses {setting_of(url)}: {reason}") from error
         raise UnavailableError(f"PostgreSQL can't be reached: {first_line(error)}") from error
     try:
         prepare(connection, settings, read_only)
@@ -158,12 +165,14 @@ class Session:
     url: SecretStr
     max_transaction_age: timedelta  # Kafka's session timeout: see `session.of_worker`
     _connection: Connection | None = None
+    _is_first: bool = True
 
     def connection(self) -> Connection:
         """The connection. Raises what `connect` raises."""
         if self._connection is None:
             settings = session.of_worker(self.max_transaction_age)
-            self._connection = connect(self.url, APPLICATION, settings)
+            self._connection = connect(self.url, APPLICATION, settings, is_first=self._is_first)
+            self._is_first = False
             with transaction(self._connection):
                 self._connection.execute(_END_FROZEN, (APPLICATION, self.max_transaction_age))
         return self._connection

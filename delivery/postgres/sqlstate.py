@@ -36,6 +36,20 @@ _RECORD = {
     "P0001",  # RAISE EXCEPTION in somebody's trigger
 }
 _FORBIDDEN = {"42501"}  # insufficient privilege
+
+# Of a login that the next start would repeat in vain, and what to do about it.
+_LOGIN = {
+    "28P01": "check the user and the password",  # invalid password
+    "28": (  # invalid authorization
+        "check the user, and that the server's pg_hba.conf lets it in from here (with sslcert and "
+        "sslkey, where it asks for a certificate)"
+    ),
+    "3D": "check the database's name, or create it",  # invalid catalog name
+    "42501": "GRANT CONNECT on the database to the role, or check the name of either",
+    "42": "check the options",  # access rule violation, such as an option that is not known
+    "22": "check the options",  # data exception, such as a value that an option can't have
+    "0A": "check the options",  # feature not supported
+}
 _NOT_MIGRATED = {
     "42P01",  # undefined table
     "42703",  # undefined column
@@ -73,6 +87,11 @@ def translated(error: psycopg.Error) -> Exception:
             "see `delivery migrate --help`"
         )
     return error
+
+
+def advice_for_login(sqlstate: str) -> str | None:
+    """What to do where this ended a login. None: nothing, a later one may succeed."""
+    return _LOGIN.get(sqlstate) or _LOGIN.get(sqlstate[:2])
 
 
 def _is(sqlstate: str, codes: set[str]) -> bool:

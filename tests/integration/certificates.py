@@ -52,6 +52,7 @@ class Authority:
         )
         identity.certificate.write_bytes(b"".join(b.bytes() for b in issued.cert_chain_pems))
         pem = issued.private_key_pem.bytes()
+        identity.key.touch(0o600)  # libpq refuses a key that others can read
         identity.key.write_bytes(_pkcs8(pem, NoEncryption()))
         encryption = BestAvailableEncryption(KEY_PASSWORD.encode())
         identity.encrypted_key.write_bytes(_pkcs8(pem, encryption))

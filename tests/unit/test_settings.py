@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from pydantic_settings import BaseSettings
 
 from delivery.errors import SettingsError
@@ -14,6 +15,7 @@ from delivery.settings import (
     DatabaseSettings,
     KafkaSettings,
     MonitoringSettings,
+    WebSettings,
     WorkerSettings,
     load,
 )
@@ -108,6 +110,62 @@ def test_a_database_url_is_understood_as_libpq_and_as_sqlalchemy_write_it(
     assert url == "postgresql://u:p%40ss@h:5432/d?sslmode=require"
 
 
+OF_DATABASES: dict[str, type[BaseSettings]] = {
+    "DELIVERY_DATABASE_URL": DatabaseSettings,
+    "DELIVERY_WEB_DATABASE_URL": WebSettings,
+}
+PASSWORDS = ["{}@b", "{}@", "@{}", "{}/b", "12/{}", "1?{}", "{}?b", "{}#b", "12#{}/b", "{}@b@c",
+             "{}/b@c?d#e:f", "[{}", "{}]b", "{}%", "{}%zz", "a,{}/b"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_DATABASES)
+@pytest.mark.parametrize("password", PASSWORDS)
+@pytest.mark.parametrize("rest", ["host:5432/orders", "host", "a:1,b:2/orders?sslmode=require"])
+def test_a_password_that_is_not_percent_encoded_is_refused_and_not_shown(
+    environment: pytest.MonkeyPatch, name: str, password: str, rest: str
+) -> None:
+    environment.setenv(name, f"postgresql://worker:{password.format(SECRET)}@{rest}")
+    line = complaint(OF_DATABASES[name])
+    assert line.startswith(f"{name} is not a URL that PostgreSQL understands: ")
+    assert "percent-encod" in line
+
+
+@pytest.mark.parametrize("password", ["a:b", "a,b;c=d&e!f$g*h'i(j)k+l~m", "비밀"])
+def test_what_means_itself_in_a_password_need_not_be_encoded(
+    environment: pytest.MonkeyPatch, password: str
+) -> None:
+    environment.setenv("DELIVERY_DATABASE_URL", f"postgresql://u:{password}@h/d")
+    url = setting("DELIVERY_DATABASE_URL").get_secret_value()
+    assert conninfo_to_dict(url) == {
+        "user": "u",
+        "password": password,
+        "host": "h",
+        "dbname": "d",
+    }
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "",
+        "/orders",
+        "h",
+        "h:5432",
+        "h:/orders",
+        "[::1]:5432/orders",
+        "u@[fe80::1%25eth0]/orders",
+        "a:1,b:2,c/orders",
+        "u:p@a:1,b:2/orders?target_session_attrs=read-write",
+        "%2Fvar%2Frun%2Fpostgresql/orders",
+        "/orders?host=/var/run/postgresql&user=me",
+        "u@h/orders?application_name=a@b&options=-c%20work_mem%3D1MB",
+    ],
+)
+def test_each_form_of_a_url_is_understood(environment: pytest.MonkeyPatch, rest: str) -> None:
+    environment.setenv("DELIVERY_DATABASE_URL", f"postgresql://{rest}")
+    assert setting("DELIVERY_DATABASE_URL").get_secret_value() == f"postgresql://{rest}"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
@@ -148,6 +206,8 @@ def test_a_right_value_is_taken(
         ("DELIVERY_DATABASE_URL", f"postgresql://u:{SECRET}%zz@h/d"),
         ("DELIVERY_DATABASE_URL", f"postgresql://u:{SECRET}@h/d?colour=red"),
         ("DELIVERY_DATABASE_URL", f"postgresql://u:{SECRET}@[h/d"),
+        ("DELIVERY_DATABASE_URL", f"postgresql://u:{SECRET}@h:65536/d"),
+        ("DELIVERY_DATABASE_URL", f"postgresql://u:{SECRET}@h:port/d"),
         ("DELIVERY_KAFKA_BOOTSTRAP_SERVERS", "kafka"),
         ("DELIVERY_KAFKA_BOOTSTRAP_SERVERS", "kafka:"),
         ("DELIVERY_KAFKA_BOOTSTRAP_SERVERS", ":9092"),
