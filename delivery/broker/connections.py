@@ -3,17 +3,10 @@
 kafka-python tries again for its whole bootstrap timeout and raises the same KafkaTimeoutError for a
 wrong password, an expired certificate and a closed port. Each try is a login: eight in 10 s, which
 locks accounts. In mid-run it tries a refused login again without any pause.
-
-Parts of kafka-python 3.0 that are not public, and why:
-
-- `KafkaConnectionManager._build_transport` and the transport's `_sock_recv`: what a broker says
-  right before it closes a connection is thrown away where both arrive together, and that is its
-  reason. There is no public way to put a transport in.
 """
 
 import time
 import weakref
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,9 +15,9 @@ from kafka.errors import NodeNotReadyError, SaslAuthenticationFailedError
 from kafka.future import Future
 from kafka.net.compat import KafkaNetClient
 from kafka.net.connection import KafkaConnection
-from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 
+from delivery.broker.internals import ConnectionManager
 from delivery.broker.refusals import Explained, Failure, explained, probed
 from delivery.errors import SettingsError, UnavailableError
 from delivery.settings import KafkaSettings
@@ -60,7 +53,7 @@ class Refused(NamedTuple):
     is_login: bool
 
 
-class Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python is untyped
+class Connections(ConnectionManager):
     """kafka-python's connections, watched.
 
     Until a broker has answered, `get_connection` raises SettingsError or UnavailableError as soon
@@ -76,9 +69,6 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python
         self._warned_at = 0.0
         self._watched = weakref.WeakSet[KafkaConnection]()
         super().__init__(net, **config)
-        # kafka-python 3.0.12 takes this option and forgets it: every question would make the topic.
-        may_make_topics = config.get("allow_auto_create_topics", False)
-        self.cluster.config["allow_auto_create_topics"] = may_make_topics
 
     @property
     def refusal(self) -> str | None:
@@ -182,17 +172,6 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python
         if len(refused) == len(servers) and time.monotonic() - self._begun > PATIENCE_S:
             reasons = dict.fromkeys(str(r.error) for r in refused)
             raise UnavailableError(f"{'; '.join(reasons)}: check {_SERVERS}")
-
-    async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
-        transport = await super()._build_transport(node, timeout_at)
-        transport._sock_recv = partial(_received, transport._sock_recv)
-        return transport
-
-
-def _received(receive: Callable[[], tuple[bytes, object]]) -> tuple[bytes, object]:
-    """What came before the end of a connection; the end comes again at the next call."""
-    data, end = receive()
-    return data, None if data else end
 
 
 class ClientFactory:

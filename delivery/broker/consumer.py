@@ -63,8 +63,7 @@ def connected(settings: KafkaSettings, batch_size: int) -> Iterator["GroupConsum
     group = group_options(settings, batch_size)
     consumer = options.connect(KafkaConsumer, settings, factory, **group)
     try:
-        internals.require_parts(consumer)
-        internals.never_create_topics(consumer)
+        internals.require_consumer(consumer)
         positions = Positions(consumer)
         reader.install(consumer, lambda: positions.topic_id)
         yield GroupConsumer(consumer, factory.connections, positions, settings, batch_size)
@@ -81,6 +80,7 @@ def group_options(settings: KafkaSettings, batch_size: int) -> dict[str, Any]:
         "auto_offset_reset": "none",  # where reading begins is decided in `start`
         "enable_auto_commit": False,  # offsets follow the database's commit, never lead
         "isolation_level": "read_committed",
+        "allow_auto_create_topics": False,
         "metadata_max_age_ms": METADATA_MAX_AGE_MS,
         "max_poll_records": batch_size,
         "max_partition_fetch_bytes": FETCHED_BYTES,

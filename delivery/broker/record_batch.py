@@ -4,12 +4,6 @@ kafka-python's `send` takes 20 us for a record, more than a worker needs to make
 locks, two objects and a future for each, and its builder writes bit by bit. Here the records of a
 partition become the bytes of a batch at once, 2 us a record. kafka-python does the rest as ever: it
 compresses and signs the batch, gives it its place in the transaction, sends it and sends it again.
-
-Parts of kafka-python 3.0 that are not public, and why:
-
-- `MemoryRecordsBuilder._builder`, `_next_offset`, and the slots of its `DefaultRecordBatchBuilder`:
-  it takes records one by one only. Both classes have `__slots__`, so that a renamed part is an
-  error and never set in silence.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +12,7 @@ from functools import lru_cache
 from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.record.util import encode_varint
 
-MAGIC = 2  # the format since Kafka 0.11, the only one with transactions
+from delivery.broker import internals
 
 # Attributes and timestamp delta of each record: those of the batch.
 _NO_ATTRIBUTES_SAME_TIME = b"\0\0"
@@ -47,9 +41,7 @@ def build(
     """A batch of these records, each with the same headers and timestamp, as kafka-python's own
     builder would write it. `compression` is Kafka's number of the codec.
     """
-    made = MemoryRecordsBuilder(MAGIC, compression, batch_size=0)
-    builder = made._builder
-    write = builder._buffer.extend
+    written: list[bytes] = []
     end = _headers(headers)
     for offset, (key, value) in enumerate(records):
         record = b"".join(
@@ -63,12 +55,8 @@ def build(
                 end,
             )
         )
-        write(_varint(len(record)))
-        write(record)
-    builder._first_timestamp = builder._max_timestamp = time_ms
-    builder._num_records = made._next_offset = len(records)
-    builder._last_offset = len(records) - 1
-    return made
+        written += _varint(len(record)), record
+    return internals.batch_of(b"".join(written), len(records), time_ms, compression)
 
 
 def _headers(headers: Headers) -> bytes:

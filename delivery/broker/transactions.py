@@ -3,15 +3,6 @@
 A reader of committed records sees them after the commit alone. The transactional id is fixed, so
 that whoever begins with it fences whoever had it before: the other one's transaction is aborted if
 it was not being committed, and can't be committed any more.
-
-Parts of kafka-python 3.0 that are not public, and why:
-
-- `_accumulator` with `_batches`, `_tp_lock` and `_incomplete`, `_sender.wakeup`, and
-  `_transaction_manager.maybe_add_partition_to_transaction`: hand over whole batches, see
-  `record_batch`.
-- `_transaction_manager.begin_commit`: `commit_transaction` waits for ever where the broker is away.
-- `_sender.force_close`: `close` raises where records are under way, and leaves its thread to send
-  them after all.
 """
 
 import time
@@ -58,17 +49,6 @@ BATCH_BYTES = 512 * 1024
 LZ4 = 3
 
 
-_PARTS = (
-    "_accumulator._batches",
-    "_accumulator._tp_lock",
-    "_accumulator._incomplete",
-    "_sender.wakeup",
-    "_sender.force_close",
-    "_transaction_manager.begin_commit",
-    "_transaction_manager.maybe_add_partition_to_transaction",
-)
-
-
 class Place(NamedTuple):
     """Where a record lies in the topic."""
 
@@ -92,7 +72,7 @@ class Transactions:
         partitioner. Raises FencedError, UnavailableError or ForbiddenError: then the transaction
         is committed or not, and `started` anew tells which.
         """
-        with self._errors_translated():
+        with self.errors_translated():
             self.begin()
             places = self.send(records, headers)
             self.commit()
@@ -121,9 +101,7 @@ class Transactions:
 
     def commit(self) -> None:
         """Commits the transaction. A timeout tells nothing: it may be committed all the same."""
-        result = self.producer._transaction_manager.begin_commit()
-        self.producer._sender.wakeup()
-        if not result.wait(COMMIT_TIMEOUT_MS):
+        if not internals.begin_commit(self.producer).wait(COMMIT_TIMEOUT_MS):
             raise KafkaTimeoutError("the commit is not acknowledged")
 
     def _by_partition(self, records: Sequence[KeyValue]) -> dict[int, list[int]]:
@@ -141,16 +119,12 @@ class Transactions:
         where = TopicPartition(self.topic, partition)
         built = record_batch.build(records, headers, round(time.time() * 1000), LZ4)
         batch = ProducerBatch(where, built)
-        accumulator = self.producer._accumulator
-        self.producer._transaction_manager.maybe_add_partition_to_transaction(where)
-        with accumulator._tp_lock(where):
-            accumulator._batches[where].append(batch)
-            accumulator._incomplete.add(batch)
-        self.producer._sender.wakeup()
+        internals.send_batch(self.producer, batch)
         return batch
 
     @contextmanager
-    def _errors_translated(self) -> Iterator[None]:
+    def errors_translated(self) -> Iterator[None]:
+        """Raises FencedError or our other errors for kafka-python's."""
         with options.errors_translated(self.settings, RIGHTS):
             try:
                 yield
@@ -191,8 +165,8 @@ def started(settings: KafkaSettings, topic: str, transactional_id: str) -> Itera
     )
     made = Transactions(settings, producer, topic, transactional_id)
     try:
-        internals.require(producer, _PARTS)
-        with made._errors_translated():
+        internals.require_producer(producer)
+        with made.errors_translated():
             producer.init_transactions()
         yield made
     finally:
@@ -202,7 +176,7 @@ def started(settings: KafkaSettings, topic: str, transactional_id: str) -> Itera
 def _close(producer: KafkaProducer) -> None:
     with suppress(KafkaError):
         producer.close(timeout=CLOSE_TIMEOUT_S)
-    producer._sender.force_close()
+    internals.abandon(producer)
 
 
 def _first_offset(batch: ProducerBatch) -> int:

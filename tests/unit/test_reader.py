@@ -3,7 +3,6 @@
 import struct
 from collections.abc import Sequence
 from functools import partial
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -19,7 +18,6 @@ from kafka.structs import TopicPartition
 
 from delivery.broker import reader
 from delivery.domain.record import Record, record_time
-from delivery.errors import SettingsError
 
 PARTITION = TopicPartition("orders", 3)
 TOPIC_ID = UUID(int=7)
@@ -323,23 +321,3 @@ def test_a_codec_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) 
     check(Fetch(data))
     (part,) = ours(Fetch(data), [1])
     assert part.error is UnsupportedCodecError
-
-
-@pytest.mark.parametrize("part", [*reader._PARTS, *reader._PARTS_OF_BATCH])
-def test_a_part_of_kafka_python_that_is_missing_is_named_at_the_start(
-    part: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def without(*_: object) -> SimpleNamespace:
-        return SimpleNamespace(**dict.fromkeys(set(reader._PARTS) - {part}))
-
-    consumer = SimpleNamespace(_fetcher=SimpleNamespace(PartitionRecords=without))
-    if part in reader._PARTS_OF_BATCH:
-        consumer._fetcher.PartitionRecords = Fetcher.PartitionRecords
-        monkeypatch.setattr(reader, "DefaultRecordBatch", SimpleNamespace())
-    with pytest.raises(SettingsError, match=r"has no \w+, which this version relies on"):
-        reader.install(consumer, lambda: TOPIC_ID)
-
-
-def test_a_consumer_without_a_fetcher_of_that_name_is_refused() -> None:
-    with pytest.raises(SettingsError, match="_fetcher"):
-        reader.install(SimpleNamespace(), lambda: TOPIC_ID)

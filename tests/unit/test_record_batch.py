@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from kafka.record.memory_records import MemoryRecordsBuilder
 
 from delivery.broker import record_batch
-from delivery.broker.record_batch import MAGIC, Headers, KeyValue
+from delivery.broker.internals import MAGIC
+from delivery.broker.record_batch import Headers, KeyValue
 
 BYTES = st.binary(max_size=300)
 RECORDS = st.lists(st.tuples(BYTES, BYTES), min_size=1, max_size=200)
