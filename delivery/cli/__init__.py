@@ -22,6 +22,7 @@ _EXIT_CODES: dict[type[Exception], int] = {
     errors.RaceError: NO,
     errors.GroupActiveError: NO,
     errors.DeadLetterRefusedError: NO,
+    errors.RefusedError: NO,
     errors.UnavailableError: UNREACHABLE,
     errors.FencedError: UNREACHABLE,
     errors.EmbeddedUnavailableError: UNREACHABLE,

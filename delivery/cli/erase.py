@@ -119,7 +119,7 @@ def _found(
     if ordered_by is not None:
         return search.of_customer(connection, ordered_by)
     if orders:
-        return Found(sorted({*orders, *more}), [])
+        return search.of_orders(connection, {*orders, *more})
     return Found([], sorted({*(letters or []), *more}))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from delivery.domain.vocabulary import Criterion
-from delivery.errors import RaceError
+from delivery.errors import RaceError, RefusedError
 from delivery.postgres.database import Connection, transaction
 from delivery.postgres.sqlstate import translated_errors
 
@@ -61,7 +61,8 @@ class Erasure:
 
         What is erased already is left as it is, so that a run that was interrupted is run again. A
         dry run counts what the same statements do, and rolls each portion back. Raises
-        UnavailableError, ForbiddenError, or RaceError after too many attempts.
+        UnavailableError, ForbiddenError, RaceError after too many attempts, or RefusedError where a
+        constraint or a trigger of somebody else refuses the mark.
         """
         for portion in _portions(orders, letters):
             yield self._erase(connection, portion)
@@ -76,6 +77,11 @@ class Erasure:
                 return self._attempt(connection, portion)
             except RaceError as error:
                 race = error
+            except RefusedError as error:
+                raise RefusedError(
+                    f"the database refuses the mark ({error}): mend the constraint or trigger of "
+                    "that table, and run it again"
+                ) from error
         raise RaceError(f"a portion met somebody else's lock {ATTEMPTS} times ({race}): try again")
 
     def _attempt(self, connection: Connection, portion: Portion) -> Counts:

@@ -1,8 +1,8 @@
-"""Which orders and dead letters are a customer's."""
+"""Which orders are a customer's, and which dead letters are theirs or those of orders."""
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from delivery.postgres.database import Connection, transaction
@@ -23,8 +23,12 @@ _DELIVERIES = "SELECT order_id FROM deliveries WHERE ordered_by = %s"
 
 _LETTERS = """
 SELECT dead_letter_id, record_value FROM dead_letters
-WHERE erasure_id IS NULL AND position(convert_to(%(digits)s, 'UTF8') IN record_value) > 0
+WHERE erasure_id IS NULL AND (position('orderId'::bytea IN record_value) > 0
+                              OR position('orderedBy'::bytea IN record_value) > 0)
 """
+
+# A field in bytes that may be cut off, serialized twice, or have the number as text.
+_NAMED = re.compile(rb'"(orderId|orderedBy)\\*"\s*:\s*\\*"?(-?\d+)')
 
 
 class Found(NamedTuple):
@@ -36,7 +40,7 @@ class Found(NamedTuple):
 
 def of_customer(connection: Connection, ordered_by: int) -> Found:
     """The orders of which an event, a conflict or the delivery names the customer, and the dead
-    letters whose bytes do, whether they are JSON or not.
+    letters whose bytes name the customer or one of these orders, whether they are JSON or not.
 
     Reads the log and the deliveries from their beginning to their end; memory does not grow with
     them. Raises UnavailableError.
@@ -47,13 +51,13 @@ def of_customer(connection: Connection, ordered_by: int) -> Found:
         for order_id, payload in _streamed(connection, _PAYLOADS, digits):
             if order_id not in orders and customer(payload) == ordered_by:
                 orders.add(order_id)
-        name = _named(ordered_by)
-        letters = [
-            letter_id
-            for letter_id, value in _streamed(connection, _LETTERS, digits)
-            if name.search(value)
-        ]
-    return Found(sorted(orders), sorted(letters))
+        return Found(sorted(orders), _letters(connection, orders, ordered_by))
+
+
+def of_orders(connection: Connection, orders: Collection[int]) -> Found:
+    """These orders, and the dead letters whose bytes name one of them. Raises UnavailableError."""
+    with transaction(connection):
+        return Found(sorted(orders), _letters(connection, orders, None))
 
 
 def customer(payload: str) -> int | None:
@@ -65,14 +69,16 @@ def customer(payload: str) -> int | None:
             return None
 
 
-def _named(ordered_by: int) -> re.Pattern[bytes]:
-    """The field in bytes that may be cut off, serialized twice, or have the number as text."""
-    number = str(ordered_by).encode()
-    return re.compile(rb'"orderedBy\\*"\s*:\s*\\*"?' + number + rb"(?!\d)")
+def _letters(connection: Connection, orders: Collection[int], customer: int | None) -> list[int]:
+    wanted = {(b"orderId", b"%d" % order) for order in orders}
+    if customer is not None:
+        wanted.add((b"orderedBy", b"%d" % customer))
+    rows = _streamed(connection, _LETTERS, {})
+    return sorted(letter for letter, value in rows if wanted & {*_NAMED.findall(value)})
 
 
 def _streamed(
-    connection: Connection, query: str, values: dict[str, str]
+    connection: Connection, query: str, values: Mapping[str, str]
 ) -> Iterator[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         yield from cursor.stream(query, values, binary=True, size=STREAMED_ROWS)

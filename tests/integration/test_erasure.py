@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from records import at, batch, record, value
 from served import served
 
-from delivery.cli import DONE, USAGE
+from delivery.cli import DONE, NO, USAGE
 from delivery.dead_letters import queries, resolve
 from delivery.domain.event import Contract
 from delivery.erasure import search
@@ -205,6 +205,25 @@ def test_a_dead_letter_is_found_by_the_field_in_its_bytes(
     assert erase("--dead-letter", 1) == counted(letters=not is_found)
 
 
+UNREADABLE = [
+    b'{"event": {"orderId": 1, "requestMes',
+    json.dumps('{"event": {"orderId": 1}}').encode(),
+    b'{"event": {"orderId": "1"}}',
+    b'{"event": {"orderId": 11, "quantity": 1',
+    b'{"event": {"orderId": 2, "productId": 1',
+]
+
+
+@pytest.mark.parametrize("criterion", [("--order", 1), ("--ordered-by", CUSTOMER)])
+def test_a_letter_whose_order_nobody_could_read_is_found_by_the_field_in_its_bytes(
+    connection: Connection, erase: Erase, criterion: tuple[object, ...]
+) -> None:
+    process(connection, value(1, **WHO), *UNREADABLE)
+    assert erase(*criterion) == counted(1, 0, 1, 3)
+    left = "SELECT dead_letter_id FROM dead_letters WHERE erasure_id IS NULL ORDER BY 1"
+    assert connection.execute(left).fetchall() == [(4,), (5,)]
+
+
 def test_an_order_is_the_customers_where_any_of_its_records_says_so(
     connection: Connection, erase: Erase
 ) -> None:
@@ -393,6 +412,17 @@ def _wait_for_a_lock(connection: Connection) -> None:
             return
         deadline.wait(0.01)
     raise AssertionError("nobody waits for a lock")
+
+
+def test_a_constraint_that_refuses_the_mark_is_one_line(
+    connection: Connection, eraser: str, run: Run, contents: Contents
+) -> None:
+    process(connection, value(1, **WHO))
+    connection.execute("ALTER TABLE deliveries ALTER ordered_by SET NOT NULL")
+    before = contents()
+    code, _, err = run(eraser, "erase", "--order", "1", "--reason", "a test")
+    assert (code, err.splitlines()[-1][:41]) == (NO, "delivery: the database refuses the mark (")
+    assert contents() == before
 
 
 # Who may

@@ -87,6 +87,21 @@ def test_two_workers_share_the_servers_sessions(
     assert (logged, updated) == ((1000,), [(at(490),)] * 10)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_an_erasure_is_as_without_one(
+    connection: Connection, database_url: str, behind: Pooler, run: Run, mode: str
+) -> None:
+    transaction.process(connection, Contract(), batch(*(value(n, orderedBy=31) for n in ORDERS)))
+    url = behind(database_url, mode, size=1)
+    erase = ("erase", "--ordered-by", "31", "--reason", "a test")
+    said = [run(url, *erase, *options) for options in (("--dry-run",), (), ())]
+    assert [(code, out.split()[-7]) for code, out, _ in said] == [
+        (DONE, n) for n in ("10", "10", "0")
+    ]
+    erased = "SELECT count(erasure_id), (SELECT count(ordered_by) FROM deliveries)"
+    assert connection.execute(f"{erased} FROM processed_events").fetchone() == (10, 0)
+
+
 CHANGED = "SELECT name, setting FROM pg_settings WHERE source = 'session' ORDER BY 1"
 
 
