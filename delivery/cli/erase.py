@@ -29,7 +29,7 @@ def erase(
     more: Annotated[
         list[int] | None,
         typer.Argument(
-            metavar="[ID]...", min=1, max=LAST_ID, help="More ids, of --order or --dead-letter."
+            metavar="ID", min=1, max=LAST_ID, help="More ids, of --order or --dead-letter."
         ),
     ] = None,
     ordered_by: Annotated[
@@ -64,14 +64,15 @@ def erase(
 ) -> None:
     """Replace personal data in the log by a mark.
 
-    Payloads, the ids of customer and companies, the request message, and of dead
-    letters key, value, headers and error. Order id, times, outcome and coordinates
-    stay, and an erased event that is delivered again is recognised and brings
-    nothing back. A newer event of an erased order is processed as any other.
+    Payloads, ids of customer and companies, the request message, and of dead
+    letters key, value, headers and error. Order id, times, outcome and
+    coordinates stay, and an erased event that is delivered again is recognised
+    and brings nothing back. A newer event of an erased order is processed as any
+    other.
 
     The table `erasures` says who erased, when, why, and how many rows; not whose
-    data it was. Needs the role of `delivery migrate --erasure-role`. Erase while
-    all workers are of this version. Erasing twice changes nothing more.
+    data it was. It needs the role of `delivery migrate --erasure-role`. Erase
+    while all workers are of this version. Erasing twice changes nothing more.
 
     \b
     Examples:

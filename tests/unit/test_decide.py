@@ -252,6 +252,16 @@ def test_the_same_coordinates_in_another_topic_of_that_name_are_no_redelivery(
     assert decision.duplicates == ([] if is_redelivered else [Duplicate(again, event(1), False)])
 
 
+def test_an_event_whose_payload_was_erased_has_redeliveries_and_duplicates_but_no_conflict() -> (
+    None
+):
+    inbox = {(1, minute(1)): Logged(("orders", 0, 0), UNKNOWN_TOPIC_ID, None)}
+    arrivals = [(record(0, 0), event(1)), (record(0, 1), event(1)), (record(0, 2), event(1, "y"))]
+    decision = decide(State(BEFORE.deliveries, inbox), arrivals)
+    assert decision.duplicates == [Duplicate(*arrival, False) for arrival in arrivals[1:]]
+    assert decision.entries == []
+
+
 def test_orders_do_not_touch_each_other() -> None:
     arrivals = [(record(0, 1), event(1, order_id=2)), (record(0, 2), event(2, order_id=1))]
     assert outcomes(decide(BEFORE, arrivals), arrivals) == ["created", "updated"]

@@ -119,6 +119,40 @@ def test_the_last_event_that_was_applied_shapes_the_delivery() -> None:
         assert (found.kind, found.columns) == ("different_delivery", ("event_time",))
 
 
+# erasures
+
+
+def erased(row: Entry) -> Entry:
+    return row._replace(payload=None)
+
+
+NOBODYS: dict[str, object] = {
+    "orderedBy": None,
+    "supplyCompanyId": None,
+    "consumeCompanyId": None,
+    "requestMessage": None,
+}
+
+
+def test_a_delivery_without_personal_data_is_the_fold_of_an_erased_event() -> None:
+    log = [erased(entry(1, 5, "created")), erased(entry(1, 3, "stale")), entry(2, 0, "created")]
+    assert compared(log, [delivery(1, 5, **NOBODYS), delivery(2, 0)]) == []
+
+
+@pytest.mark.parametrize("left", NOBODYS)
+def test_personal_data_that_is_left_after_an_erasure_is_told(left: str) -> None:
+    others = {name: value for name, value in NOBODYS.items() if name != left}
+    (found,) = compared([erased(entry(1, 0, "created"))], [delivery(1, 0, **others)])
+    assert (found.kind, len(found.columns)) == ("different_delivery", 1)
+
+
+def test_an_erased_event_has_its_outcome_and_its_time_still() -> None:
+    log = [erased(entry(1, 5, "created")), erased(entry(1, 7, "stale"))]
+    found = compared(log, [delivery(1, 7, **NOBODYS)])
+    assert kinds(found) == [("contradicted_outcome", 1), ("different_delivery", 1)]
+    assert compared(log[:1], [])[0].kind == "missing_delivery"
+
+
 # outcomes
 
 
