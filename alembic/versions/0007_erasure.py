@@ -9,10 +9,14 @@ function `erase_personal_data`, which runs as the tables' owner and which nobody
 an update gets through where the same transaction wrote a row of `erasures`, and where it changes
 nothing but the payload to the mark and `erasure_id` to that row's.
 
-What it locks: the three logs, also for reading, for a moment. The new columns are null, so that no
-row is rewritten or read. It gives up after 5 s where a long query stands in its way, and changes
-nothing then. Workers of the version before run on. Erase nothing while one of them does: it takes
-an erased event that is delivered again for a conflict, and keeps its payload.
+PostgreSQL keeps a column's most common values beside it, where no erasure reaches them before the
+next ANALYZE, and then only as bytes of dead rows. It keeps none any more of the columns that are
+personal: no query of ours is planned by them.
+
+What it locks: the logs and the deliveries, also for reading, for a moment. The new columns are
+null, so that no row is rewritten or read. It gives up after 5 s where a long query stands in its
+way, and changes nothing then. Workers of the version before run on. Erase nothing while one of them
+does: it takes an erased event that is delivered again for a conflict, and keeps its payload.
 """
 
 import sqlalchemy as sa
@@ -31,7 +35,18 @@ TIME = sa.DateTime(timezone=True)
 
 # The strongest lock at once. One that grows later would deadlock with a worker that has read the
 # table and waits to write to it.
-LOCK = f"LOCK TABLE {', '.join(LOGS)} IN ACCESS EXCLUSIVE MODE"
+LOCK = f"LOCK TABLE {', '.join(LOGS)}, deliveries IN ACCESS EXCLUSIVE MODE"
+
+# The same type again rewrites nothing, and drops the statistics that there are.
+PERSONAL = {
+    "deliveries": {
+        "ordered_by": "bigint",
+        "supply_company_id": "bigint",
+        "consume_company_id": "bigint",
+        "request_message": "text",
+    },
+    "dead_letters": {"record_key": "bytea", "record_value": "bytea", "resolution_note": "text"},
+}
 
 VIEW = """
 CREATE OR REPLACE VIEW event_history AS
@@ -184,12 +199,13 @@ REVOKE EXECUTE ON FUNCTION
     {schema}.erase_personal_data(bigint[], bigint[], text, text) FROM PUBLIC;
 """
 
-# PostgreSQL keeps the most common values of a column, and others, beside it.
+# An error is a column of the view `event_history`, so that its type can't be set again. It holds no
+# value of a record, but where somebody's trigger repeats one.
 FORGET = """
 CREATE FUNCTION {schema}.forget_statistics() RETURNS void LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    ANALYZE {schema}.deliveries, {schema}.dead_letters;
+    ANALYZE {schema}.dead_letters (error);
 END $$;
 REVOKE EXECUTE ON FUNCTION {schema}.forget_statistics() FROM PUBLIC;
 """
@@ -208,6 +224,10 @@ def upgrade() -> None:
     create_erasures()
     for log in LOGS:
         op.add_column(log, sa.Column("erasure_id", sa.BigInteger))
+    for table, columns in PERSONAL.items():
+        for column, kind in columns.items():
+            op.execute(f"ALTER TABLE {table} ALTER {column} TYPE {kind}")
+            op.execute(f"ALTER TABLE {table} ALTER {column} SET STATISTICS 0")
     refuse = REFUSE.replace("{unless}", UNLESS_ERASING)
     op.execute(IN_THE_TABLES_SCHEMA % "".join([MARK, refuse, ERASE_ONLY, ERASE, FORGET]))
     op.execute(VIEW.format(erasure_id=", erasure_id"))
@@ -223,6 +243,9 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION erase_only() CASCADE")
     op.execute("DROP FUNCTION erased_payload(bigint, timestamptz)")
     op.execute(IN_THE_TABLES_SCHEMA % REFUSE.replace("{unless}", ""))
+    for table, columns in PERSONAL.items():
+        for column in columns:
+            op.execute(f"ALTER TABLE {table} ALTER {column} SET STATISTICS -1")
     for log in LOGS:
         op.drop_column(log, "erasure_id")
     op.drop_table("erasures")

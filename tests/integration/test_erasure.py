@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic import command
 from every_command import Run, as_user
 from httpx import Client
 from psycopg.errors import InsufficientPrivilege
@@ -21,7 +22,7 @@ from delivery.erasure import search
 from delivery.erasure.erase import Erasure
 from delivery.errors import RaceError
 from delivery.inbox import transaction
-from delivery.postgres import database
+from delivery.postgres import database, migrations
 from delivery.postgres.columns import PERSONAL
 from delivery.postgres.database import Connection
 from delivery.verify import Progress, findings
@@ -178,6 +179,51 @@ def test_a_dry_run_counts_what_a_run_does_and_changes_nothing(
     assert erase("--ordered-by", CUSTOMER) == counted()
     assert erase("--order", 1) == counted()
     assert contents() == once
+
+
+def test_the_database_keeps_no_common_values_of_personal_columns(
+    empty_database_url: str,
+) -> None:
+    """Neither from before the migration nor from after it; and no row is rewritten."""
+    common = (
+        "SELECT tablename, attname FROM pg_stats WHERE tablename IN ('deliveries', 'dead_letters') "
+        "AND (attname = ANY(%s) OR attname ~ 'record_(key|value)')"
+    )
+    files = "SELECT pg_relation_filenode('deliveries'), pg_relation_filenode('dead_letters')"
+    with migrations.engine(SecretStr(empty_database_url)).connect() as engine:
+        command.upgrade(migrations.config(engine), "0006")
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        for number in range(20):
+            connection.execute("INSERT INTO deliveries (order_id, event_time, ordered_by, "
+                "supply_company_id, consume_company_id, request_message) "
+                "VALUES (%s, now(), 1, 2, 3, 'x')", (number,))  # fmt: skip
+            connection.execute("INSERT INTO dead_letters (record_topic, record_partition, "
+                "record_offset, record_key, record_value, record_headers, reason, error) "
+                "VALUES ('t', 0, %s, 'k', 'v', '[]', 'not_json', 'e')", (number,))  # fmt: skip
+        connection.execute("ANALYZE")
+        before = connection.execute(files).fetchall()
+        assert len(connection.execute(common, [[*PERSONAL]]).fetchall()) == len(PERSONAL) + 2
+        migrations.upgrade(SecretStr(empty_database_url))
+        assert connection.execute(common, [[*PERSONAL]]).fetchall() == []
+        assert connection.execute(files).fetchall() == before
+        connection.execute("ANALYZE")
+        assert connection.execute(common, [[*PERSONAL]]).fetchall() == []
+
+
+def test_an_error_that_repeats_a_value_is_no_common_value_any_more(
+    connection: Connection, erase: Erase
+) -> None:
+    connection.execute(
+        "CREATE FUNCTION repeat() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN RAISE EXCEPTION ''no %'', NEW.request_message; END'; CREATE TRIGGER repeat "
+        "BEFORE INSERT ON deliveries FOR EACH ROW EXECUTE FUNCTION repeat()"
+    )
+    process(connection, *(value(n, **WHO) for n in (1, 2, 3)))
+    connection.execute("ANALYZE")
+    common = "SELECT most_common_vals::text FROM pg_stats WHERE attname = 'error'"
+    assert "door code" in str(connection.execute(common).fetchall())
+    assert erase("--order", 1, 2, 3) == counted(letters=3)
+    assert "door code" not in str(connection.execute(common).fetchall())
 
 
 # Whose rows are found
