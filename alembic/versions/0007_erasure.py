@@ -107,13 +107,13 @@ DECLARE
 BEGIN
     erased.payload := {schema}.erased_payload(OLD.order_id, OLD.event_time);
     erased.erasure_id := NEW.erasure_id;
-    IF NOT EXISTS (SELECT FROM {schema}.erasures WHERE erased_at = transaction_timestamp()) THEN
-        RETURN NEW;  -- no erasure: `refuse_change` had to say whether the statement may run
-    END IF;
     IF OLD.erasure_id IS NULL AND NEW::text = erased::text
        AND EXISTS (SELECT FROM {schema}.erasures
                    WHERE erasure_id = NEW.erasure_id AND erased_at = transaction_timestamp()) THEN
         RETURN NEW;
+    END IF;
+    IF NOT EXISTS (SELECT FROM {schema}.erasures WHERE erased_at = transaction_timestamp()) THEN
+        RETURN NEW;  -- no erasure: `refuse_change` had to say whether the statement may run
     END IF;
     RAISE EXCEPTION '% is append-only: % is refused', TG_TABLE_NAME, TG_OP
         USING ERRCODE = 'insufficient_privilege',

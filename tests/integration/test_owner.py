@@ -221,6 +221,8 @@ def test_the_tables_may_have_a_schema_of_their_own(roles: Roles, run: Run, schem
     assert +outcomes == {"created": 1, "rejected": 1}
     ((made,),) = worker.connection().execute("SELECT ensure_partitions(0, 13)")
     worker.drop()
+    assert run(roles.owner, "erase", "--order", "1", "--reason", "a test")[0] == DONE
+    assert run(roles.owner, "verify", "--database-only")[:2] == (DONE, "")
     where = execute(
         roles.superuser,
         "SELECT DISTINCT relnamespace::regnamespace::text FROM pg_class "
