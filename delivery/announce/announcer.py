@@ -21,6 +21,7 @@ from delivery.announce.wire import Row, Wire
 from delivery.broker import transactions
 from delivery.broker.transactions import Transactions
 from delivery.errors import FencedError, ForbiddenError, RaceError, SettingsError, UnavailableError
+from delivery.postgres.commit_watch import CommitWatch
 from delivery.postgres.database import Connection
 from delivery.settings import KafkaSettings
 
@@ -68,7 +69,10 @@ class Announcer:
 
     def _serve(self, stop: Stop, drain: bool) -> bool:
         """One turn, from waiting for it to its end. Returns whether all is announced."""
-        with turn.session(self.url, self.silence) as connection:
+        with (
+            turn.session(self.url, self.silence) as connection,
+            CommitWatch(self.url, lambda: connection).running(on_standby=self._waits_for_standby),
+        ):
 
             def stand_by() -> bool:
                 self.recorder.turned(is_active=False)
@@ -109,6 +113,9 @@ class Announcer:
         self.announced += len(rows)
         self.recorder.announced(len(rows))
         self._failures = 0
+
+    def _waits_for_standby(self) -> None:
+        self.recorder.turned(is_active=True)
 
     def _rest(self, error: Exception, stop: Stop) -> None:
         delay = min(FIRST_DELAY_S * 2**self._failures, LONGEST_DELAY_S)

@@ -1,5 +1,6 @@
 """What a worker shows to those who watch it: its metrics and its health, where a port is set."""
 
+from collections.abc import Callable
 from functools import partial
 
 from pydantic import SecretStr
@@ -10,15 +11,20 @@ from delivery.broker.consumer import GroupConsumer
 from delivery.monitoring.recorder import NoOpRecorder, Recorder
 from delivery.settings import MonitoringSettings
 
+AskWhy = Callable[[], str | None]
 
-def start(settings: MonitoringSettings, url: SecretStr, consumer: GroupConsumer) -> Recorder:
+
+def start(
+    settings: MonitoringSettings, url: SecretStr, consumer: GroupConsumer, commit_waits: AskWhy
+) -> Recorder:
     """The recorder of a worker. Where a port is set, the endpoints answer from now on.
 
-    Raises SettingsError where the port can't be had.
+    `commit_waits` returns why a COMMIT under way waits, or None. Raises SettingsError where the
+    port can't be had.
     """
     if settings.metrics_port is None:
         return NoOpRecorder()
-    return _served(settings.metrics_host, settings.metrics_port, url, consumer)
+    return _served(settings.metrics_host, settings.metrics_port, url, consumer, commit_waits)
 
 
 def start_announcer(settings: MonitoringSettings, url: SecretStr) -> AnnounceRecorder:
@@ -30,7 +36,9 @@ def start_announcer(settings: MonitoringSettings, url: SecretStr) -> AnnounceRec
     return announcing.serve(settings, settings.metrics_port, url)
 
 
-def _served(host: str, port: int, url: SecretStr, consumer: GroupConsumer) -> Recorder:
+def _served(
+    host: str, port: int, url: SecretStr, consumer: GroupConsumer, commit_waits: AskWhy
+) -> Recorder:
     # Imported here: a worker without endpoints starts without what they need.
     from prometheus_client import make_wsgi_app
 
@@ -47,7 +55,7 @@ def _served(host: str, port: int, url: SecretStr, consumer: GroupConsumer) -> Re
             "/metrics": endpoints.after(letters.refresh, make_wsgi_app(metrics.registry)),
             "/healthz": endpoints.checked(lambda: health.health(metrics.last_heartbeat)),
             "/readyz": endpoints.checked(
-                lambda: health.readiness(consumer.absent_because(), schema)
+                lambda: health.readiness(consumer.absent_because(), schema, commit_waits())
             ),
         }
     )

@@ -37,12 +37,14 @@ def health(last_heartbeat: float) -> Checks:
     return {"loop": f"it has not turned for {silent:.0f} s" if silent > STUCK_AFTER_S else None}
 
 
-def readiness(absent: Why, schema: SingleFlight[None]) -> Checks:
+def readiness(absent: Why, schema: SingleFlight[None], commit_waits: Why = None) -> Checks:
     """Whether the group is joined, the database answers and its schema is the one we need.
 
-    Returns within `ANSWER_TIMEOUT_S`, also where the database does not answer.
+    A COMMIT that waits for a standby is a database that does not answer. Returns within
+    `ANSWER_TIMEOUT_S`, also where the database does not answer.
     """
-    return {"group": absent, **schema_readiness(schema)}
+    checks = {"group": absent, **schema_readiness(schema)}
+    return checks | {"database": commit_waits or checks["database"]}
 
 
 def schema_readiness(schema: SingleFlight[None]) -> Checks:

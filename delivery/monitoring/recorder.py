@@ -14,7 +14,9 @@ class Recorder(Protocol):
         """A poll has returned, with records or without."""
 
     def heartbeat(self) -> None:
-        """The batch in hand makes progress. One that is halved again and again takes long."""
+        """The batch in hand makes progress: one that is halved again and again takes long. Or it
+        waits for what no restart would bring. Any thread may call this.
+        """
 
     def result(self, result: BatchResult) -> None:
         """A transaction is committed: the whole batch's, or that of a portion of it."""

@@ -1,5 +1,6 @@
 """Connections to PostgreSQL, and transactions."""
 
+import select
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -182,11 +183,30 @@ class Session:
         """Whether there is a connection, as far as we know."""
         return self._connection is not None
 
+    def current(self) -> Connection | None:
+        """The connection if there is one, for another thread to look at."""
+        return self._connection
+
+    def drop_if_ended(self) -> None:
+        """Drops a connection that the server has ended. Asks only where there is a sign of it."""
+        if self._connection is not None and _has_news(self._connection):
+            try:
+                self._connection.execute("SELECT 1")
+            except psycopg.Error:
+                self.drop()
+
     def drop(self) -> None:
         """Closes the connection, and with it whatever transaction it holds."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _has_news(connection: Connection) -> bool:
+    """Whether the server has said something unasked: mostly, that it ends the session."""
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 # A server's timeout does not reach a transaction whose client stopped in the middle of a COPY: the

@@ -7,6 +7,7 @@ deployment: `search_path` says where the tables are, and `default_transaction_re
 database is fenced off before a switchover. What was written there in spite of it would be lost.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -71,6 +72,7 @@ class Connection(psycopg.Connection[TupleRow]):
 
     relied_on: Sequence[tuple[str, str]] = ()
     is_pooled = False
+    committing_since: float | None = None  # monotonic; while a COMMIT has no answer
 
     def begin_session(self, settings: Mapping[str, str], read_only: bool) -> None:
         """Sets what is relied on, and `settings` for this kind of session, in one round trip.
@@ -94,12 +96,18 @@ class Connection(psycopg.Connection[TupleRow]):
     def transaction(
         self, savepoint_name: str | None = None, force_rollback: bool = False
     ) -> Iterator[psycopg.Transaction]:
-        """As psycopg's, in which what is relied on is set."""
+        """As psycopg's, in which what is relied on is set, and whose COMMIT can be watched."""
         is_outermost = self.info.transaction_status == TransactionStatus.IDLE
-        with super().transaction(savepoint_name, force_rollback) as transaction:
-            if self.is_pooled and is_outermost:
-                self.set_relied_on()
-            yield transaction
+        try:
+            with super().transaction(savepoint_name, force_rollback) as transaction:
+                if self.is_pooled and is_outermost:
+                    self.set_relied_on()
+                yield transaction
+                if is_outermost:
+                    self.committing_since = time.monotonic()
+        finally:
+            if is_outermost:
+                self.committing_since = None
 
     def set_relied_on(self) -> bool:
         """Sets it again, where a pooler makes that necessary. True: for the transaction alone."""

@@ -26,6 +26,7 @@ class LogCheck:
     database: Session
     _joins: int = -1  # as of the last look
     _ends: dict[PartitionLog, int] = field(default_factory=dict)  # up to which the log lacked rows
+    _untold: set[PartitionLog] = field(default_factory=set)  # of these
 
     def is_due(self) -> bool:
         """Whether there is no session, or an assignment that was not looked at."""
@@ -42,31 +43,35 @@ class LogCheck:
         for partition, offset in missing.items():
             self.consumer.rewind_to(partition, offset)
         self._ends |= {partition: claims[partition] for partition in missing}
+        self._untold |= missing.keys()
         self._joins = joins
 
     def lacked(self, records: Sequence[Record]) -> int:
-        """How many records of a batch that was written the log lacked before, with a warning for
-        each partition. One that is read up to where it lacked rows is not looked at again.
+        """How many records of a batch that was written the log lacked before, with a warning at a
+        partition's first one. One that is read up to where it lacked rows is not looked at again.
         """
         if not self._ends:
             return 0
-        lacked: dict[PartitionLog, list[int]] = {}
+        lacked = 0
         reached: dict[PartitionLog, int] = {}
         for record in records:
             partition = record.topic, record.partition, record.topic_id
             reached[partition] = record.offset + 1
             if record.offset < self._ends.get(partition, 0):
-                lacked.setdefault(partition, []).append(record.offset)
-        for partition, offsets in lacked.items():
-            self._warn(partition, offsets)
+                lacked += 1
+                self._warn_once(partition, record.offset)
         self._ends = {p: end for p, end in self._ends.items() if reached.get(p, 0) < end}
-        return sum(map(len, lacked.values()))
+        self._untold &= self._ends.keys()
+        return lacked
 
-    def _warn(self, partition: PartitionLog, offsets: Sequence[int]) -> None:
+    def _warn_once(self, partition: PartitionLog, first: int) -> None:
+        if partition not in self._untold:
+            return
+        self._untold.remove(partition)
         log.warning(
             "the log lacks records below the committed offset: reading them again",
             partition=f"{partition[0]}/{partition[1]}",
-            first_offset=offsets[0],
-            last_offset=offsets[-1],
+            first_offset=first,
+            last_offset=self._ends[partition] - 1,
             committed=self._ends[partition],
         )

@@ -73,6 +73,8 @@ class Worker:
                 self._report()
                 if batch:
                     self._process(batch, stop)
+                else:  # a standby may take over in an hour without records: what it lacks is due
+                    self.database.drop_if_ended()
         self.consumer.wait()
         return self.totals
 
@@ -131,6 +133,9 @@ class Worker:
         delay = min(FIRST_DELAY_S * 2**self._failures, LONGEST_DELAY_S)
         self._failures += 1
         self.recorder.retry()
+        if stop.requested:
+            log.warning("database unavailable, stopping", error=str(error))
+            return
         log.warning("database unavailable, trying again", seconds=delay, error=str(error))
         deadline = time.monotonic() + delay
         while not stop.requested and (left := deadline - time.monotonic()) > 0:

@@ -19,7 +19,10 @@ class StopFlag:
     requested: bool = False
 
 
-_OF_A_WORKER = "the batch in hand is rolled back, and Kafka keeps its records"
+# A COMMIT without an answer may be done all the same.
+_OF_A_WORKER = (
+    "Kafka keeps the records of the batch in hand; if it is committed, they are recognised"
+)
 
 
 @contextmanager

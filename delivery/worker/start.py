@@ -8,6 +8,7 @@ from delivery.broker import consumer
 from delivery.domain.event import Contract
 from delivery.inbox.rejection_limit import RejectionLimit
 from delivery.postgres import database, durability
+from delivery.postgres.commit_watch import CommitWatch
 from delivery.worker.loop import Worker, collect_garbage_rarely
 from delivery.worker.shutdown import stop_on_signals
 
@@ -37,7 +38,9 @@ def run(drain: bool) -> None:
     contract = Contract(worker.event_timezone, worker.max_future_skew)
     limit = RejectionLimit(worker.max_rejected_in_a_row)
     with stop_on_signals() as stop, consumer.connected(kafka, worker.batch_size) as member:
-        recorder = monitoring.start(settings.load(settings.MonitoringSettings), url, member)
+        commits = CommitWatch(url, session.current)
+        monitored = settings.load(settings.MonitoringSettings)
+        recorder = monitoring.start(monitored, url, member, commits.why)
         member.join(wait_for_topic=not drain)
         end = member.end() if drain else None
         collect_garbage_rarely()
@@ -48,7 +51,8 @@ def run(drain: bool) -> None:
             structlog.get_logger().warning(doubt)
         loop = Worker(member, session, contract, limit, recorder, to_announce)
         try:
-            loop.run(stop, end)
+            with commits.running(recorder.heartbeat):
+                loop.run(stop, end)
         finally:
             session.drop()
             structlog.get_logger().info("stopped", **loop.totals)

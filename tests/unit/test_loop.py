@@ -67,6 +67,9 @@ class FakeDatabase:
     def drop(self) -> None:
         self.dropped += 1
 
+    def drop_if_ended(self) -> None:
+        """It never ends."""
+
     def transaction(self) -> AbstractContextManager[None]:
         return nullcontext()
 
