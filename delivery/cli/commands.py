@@ -1,6 +1,7 @@
 """The commands by name. The one that runs is imported, and no other: a worker starts faster."""
 
 from importlib import import_module
+from keyword import iskeyword
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ COMMANDS = {
     "stats": "Count records by outcome, deliveries, and open dead letters.",
     "verify": "Prove the database against the guarantee and the topic.",
     "rewind": "Read again what the log lacks below the committed offsets.",
+    "import": "Take over what the service before knew of orders.",
     "announce": "Announce created deliveries to DELIVERY_ANNOUNCE_TOPIC.",
     "erase": "Replace personal data in the log by a mark.",
     "serve": "Serve the history as web pages and as an HTTP API.",
@@ -55,6 +57,8 @@ for _name, _summary in COMMANDS.items():
 def load(name: str) -> Any:
     """The command of this name, imported, as typer runs it."""
     attribute = name.replace("-", "_")
+    if iskeyword(attribute):
+        attribute += "_"
     command = getattr(import_module(f"delivery.cli.{attribute}"), attribute)
     if isinstance(command, typer.Typer):
         return get_command(command)

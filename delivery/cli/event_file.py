@@ -1,8 +1,9 @@
-"""The lines of a file of events. Each is published as it is, but the file has to have lines."""
+"""The lines of a file. What a command makes of each is its own, but the file has to have lines."""
 
 import json
 import shlex
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 
 import typer
@@ -24,7 +25,18 @@ _CONVERTED = {
 }
 
 
-def lines(file: Iterable[bytes], name: str) -> Iterator[bytes]:
+@dataclass(frozen=True)
+class Use:
+    """What becomes of the lines, for the message that says how to get some."""
+
+    command: str  # that reads them from standard input
+    each: str  # what is done with each
+
+
+PUBLISHED = Use("delivery publish -", "published as a record")
+
+
+def lines(file: Iterable[bytes], name: str, use: Use = PUBLISHED) -> Iterator[bytes]:
     """The lines of the file, without a byte order mark before the first.
 
     Raises BadParameter where the file as a whole has to be converted first: it is compressed, in
@@ -32,33 +44,35 @@ def lines(file: Iterable[bytes], name: str) -> Iterator[bytes]:
     """
     rest = iter(file)
     first = next(rest, b"").removeprefix(signature.BOM)
-    _require_text(first, name)
+    _require_text(first, name, use)
     beginning = [first] if first else []
     while beginning and not beginning[-1].strip() and (line := next(rest, b"")):
         beginning.append(line)
-    return chain(_require_lines(beginning, rest, name), rest)
+    return chain(_require_lines(beginning, rest, name, use), rest)
 
 
-def _require_text(first: bytes, name: str) -> None:
+def _require_text(first: bytes, name: str, use: Use) -> None:
     if (kind := signature.kind(first)) is None:
         return
     if (command := _CONVERTED.get(kind)) is None:
-        raise _refusal(name, f"{kind} data, and lines of JSON are published")
-    raise _to_convert(name, kind, command)
+        raise _refusal(name, f"{kind} data, and each line is {use.each}")
+    raise _to_convert(name, kind, command, use)
 
 
-def _require_lines(beginning: list[bytes], rest: Iterator[bytes], name: str) -> list[bytes]:
+def _require_lines(
+    beginning: list[bytes], rest: Iterator[bytes], name: str, use: Use
+) -> list[bytes]:
     """The beginning with as many lines more as it takes to know what they are."""
     line = beginning[-1].strip() if beginning else b""
     if line in {b"{", b"[", b"[{"} or (line.startswith(b"[") and line.endswith(b",")):
         command = "jq -c ." if line == b"{" else "jq -c '.[]'"
-        raise _to_convert(name, "one JSON text over several lines", command)
+        raise _to_convert(name, "one JSON text over several lines", command, use)
     if line.startswith(b"[") and _is_array_of_objects(line):
         while (following := next(rest, None)) is not None:
             beginning.append(following)
             if following.strip():  # an array in each line is somebody's own broken records
                 return beginning
-        raise _to_convert(name, "one JSON array", "jq -c '.[]'")
+        raise _to_convert(name, "one JSON array", "jq -c '.[]'", use)
     return beginning
 
 
@@ -70,11 +84,10 @@ def _is_array_of_objects(line: bytes) -> bool:
     return bool(document) and all(isinstance(event, dict) for event in document)
 
 
-def _to_convert(name: str, what: str, command: str) -> typer.BadParameter:
+def _to_convert(name: str, what: str, command: str, use: Use) -> typer.BadParameter:
     argument = "" if name == STDIN else f" {shlex.quote(name)}"
     return _refusal(
-        name,
-        f"{what}, and each line is published as a record: {command}{argument} | delivery publish -",
+        name, f"{what}, and each line is {use.each}: {command}{argument} | {use.command}"
     )
 
 

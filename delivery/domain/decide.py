@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from delivery.domain.event import OrderCreated
+from delivery.domain.event import Contract, OrderCreated, decode
+from delivery.domain.imported import agrees, is_import
 from delivery.domain.json_equality import same_json
 from delivery.domain.record import Coordinates, Record, may_be_same_topic
 from delivery.domain.vocabulary import EventOutcome
@@ -39,7 +40,9 @@ class Logged(NamedTuple):
         """Whether the event says something else. Of an erased payload nobody knows, and the answer
         must not bring the data back: a payload that differs is kept.
         """
-        return self.payload is not None and not same_json(event.payload, self.payload)
+        if self.payload is None or same_json(event.payload, self.payload):
+            return False
+        return not (is_import(self.coordinates[0]) and _agrees(self.payload, event))
 
     def is_of(self, record: Record) -> bool:
         """Whether this is the row of that very record, which is redelivered then."""
@@ -137,3 +140,11 @@ def _recognise(
     differs = logged is None or logged.differs_from(event)
     if logged is None or differs or not logged.is_of(record):
         decision.duplicates.append(Duplicate(record, event, differs))
+
+
+def _agrees(imported: bytes, event: OrderCreated) -> bool:
+    given = decode(_ANY_ZONE, imported, None)  # an import's times are in UTC
+    return isinstance(given, OrderCreated) and agrees(given, event)
+
+
+_ANY_ZONE = Contract()

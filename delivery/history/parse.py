@@ -12,7 +12,7 @@ from delivery.history.filter import Position
 _AGO = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
-_COORDINATES = re.compile(r"([a-zA-Z0-9._-]{1,249})/(\d{1,10})/(\d{1,19})", re.ASCII)
+_COORDINATES = re.compile(r"((?:import:)?[a-zA-Z0-9._-]{1,249})/(\d{1,10})/(\d{1,19})", re.ASCII)
 _LAST_PARTITION, _LAST_OFFSET = 2**31 - 1, 2**63 - 1
 
 
@@ -36,7 +36,10 @@ def coordinates(text: str) -> Coordinates:
         topic, partition, offset = parts[1], int(parts[2]), int(parts[3])
         if partition <= _LAST_PARTITION and offset <= _LAST_OFFSET:
             return topic, partition, offset
-    raise ValueError(f"{text!r} is not TOPIC/PARTITION/OFFSET such as OrderCreateEvent/0/1234")
+    raise ValueError(
+        f"{text!r} is neither TOPIC/PARTITION/OFFSET such as OrderCreateEvent/0/1234 nor "
+        "import:NAME/RUN/LINE"
+    )
 
 
 def position(text: str) -> Position:

@@ -132,12 +132,13 @@ class Statements:
 
         Raises RaceError if a delivery is no longer as it was read, or a key was taken in between.
         """
-        self._insert_entries(decision.entries, consumed_at)
+        self.insert_entries(decision.entries, consumed_at)
         self._insert_deliveries(decision.created)
         self._update_deliveries(decision.changed)
-        return self._insert_duplicates(decision.duplicates, consumed_at)
+        return self.insert_duplicates(decision.duplicates, consumed_at)
 
-    def _insert_entries(self, entries: Sequence[Entry], consumed_at: datetime) -> None:
+    def insert_entries(self, entries: Sequence[Entry], consumed_at: datetime) -> None:
+        """Writes these rows of the log."""
         rows = [
             (e.order_id, e.event_time, outcome, e.payload, r.topic, r.partition, r.offset,
              r.topic_id.bytes, r.time, consumed_at)
@@ -159,9 +160,10 @@ class Statements:
         if updated < len(rows):
             raise RaceError("a delivery changed between read and update")
 
-    def _insert_duplicates(
+    def insert_duplicates(
         self, duplicates: Sequence[Duplicate], consumed_at: datetime
     ) -> list[bool]:
+        """Writes these rows. Returns of each new one whether it is a conflict."""
         if not duplicates:
             return []
         rows = sorted(

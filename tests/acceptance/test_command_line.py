@@ -32,6 +32,7 @@ NEEDED = {
     "stats": {"psycopg", "pydantic", "sqlalchemy"},
     "verify": {"kafka", "psycopg", "pydantic", "sqlalchemy"},
     "rewind": {"delivery.inbox", "kafka", "psycopg", "pydantic"},
+    "import": {"delivery.inbox", "psycopg", "pydantic"},
     "announce": {"delivery.inbox", "kafka", "psycopg", "pydantic"},
     "erase": {"psycopg", "pydantic"},
     "serve": {"psycopg", "pydantic"},  # the rest when it serves

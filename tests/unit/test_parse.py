@@ -60,7 +60,9 @@ def test_coordinates_are_topic_partition_and_offset() -> None:
      "a/\u0660/0", "a/0/0\n", "a\x00/0/0"],
 )  # fmt: skip
 def test_what_are_no_coordinates_is_told(text: str) -> None:
-    with pytest.raises(ValueError, match="is not TOPIC/PARTITION/OFFSET"):
+    with pytest.raises(
+        ValueError, match=r"neither TOPIC/PARTITION/OFFSET .* nor import:NAME/RUN/LINE"
+    ):
         parse.coordinates(text)
 
 

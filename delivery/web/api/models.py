@@ -22,7 +22,7 @@ _TIME = {
 }
 _COORDINATES = {
     "type": "string",
-    "pattern": "^[a-zA-Z0-9._-]{1,249}/[0-9]{1,9}/[0-9]{1,18}$",
+    "pattern": "^(import:)?[a-zA-Z0-9._-]{1,249}/[0-9]{1,9}/[0-9]{1,18}$",
     "examples": ["OrderCreateEvent/0/1234"],
 }
 _CURSOR_FORMAT = {"format": "cursor"}
