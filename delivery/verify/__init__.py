@@ -38,6 +38,7 @@ class Progress:
     duplicates: int = 0
     dead_letters: int = 0
     offsets_in_no_log: int = 0
+    offsets_before_takeover: int = 0  # read by the service before, and so in no log
 
     @property
     def rows(self) -> int:
@@ -60,7 +61,8 @@ def findings(
     `committed` offsets must have been read before it began: then a worker that runs meanwhile
     makes no finding. Where a gap lies below them, `records` is asked. Memory is bounded.
     `topic_id` is the id of the topic that they are committed in: rows of another one that had the
-    name before are no rows of these partitions. With `since`, only what arrived since then is
+    name before are no rows of these partitions. After a takeover a partition is checked from its
+    first record in the logs on. With `since`, only what arrived since then is
     checked: `delivery verify --help` says what that proves. Raises UnavailableError.
     """
     with translated_errors():
@@ -90,6 +92,7 @@ def _of_coordinates(
     since: datetime | None,
     topic_id: UUID,
 ) -> Iterator[Finding]:
+    is_taken_over = occupied.begins_with_a_takeover(connection, committed)
     if since is None:
         starts, rows = {}, occupied.everywhere(connection, topic_id)
     else:
@@ -97,9 +100,12 @@ def _of_coordinates(
         rows = occupied.behind(connection, starts, topic_id)
     ends = {(*partition, topic_id): end for partition, end in committed.items()}
     begins = {(*partition, topic_id): start for partition, start in starts.items()}
-    for found in coordinates.account(rows, ends, begins):
+    for found in coordinates.account(rows, ends, begins, is_taken_over):
         if isinstance(found, Finding):
             yield found
+            continue
+        if isinstance(found, coordinates.Before):
+            progress.offsets_before_takeover += found.offsets
             continue
         progress.doing = "looking into the topic"
         progress.offsets_in_no_log += found.end - found.start

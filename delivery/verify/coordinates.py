@@ -39,16 +39,24 @@ class Gap(NamedTuple):
     end: int
 
 
+class Before(NamedTuple):
+    """So many offsets before a partition's first in the logs: the service before read them."""
+
+    offsets: int
+
+
 def account(
     occupied: Iterable[Occupied],
     committed: Mapping[PartitionLog, int],
     starts: Mapping[PartitionLog, int],
-) -> Iterator[Finding | Gap]:
+    is_taken_over: bool = False,
+) -> Iterator[Finding | Gap | Before]:
     """Coordinates that are named twice or nowhere, and the gaps below the committed offsets.
 
     A partition is looked at from its offset in `starts` on, or else from 0. `occupied` is ordered
     by offset within a partition. An offset may be left out that is named once and stands right
-    behind another one, unless it is the last of its partition.
+    behind another one, unless it is the last of its partition. Where another service was taken
+    over, what lies before a partition's first offset is no gap.
     """
     unseen = dict(committed)
     for row in occupied:
@@ -56,10 +64,12 @@ def account(
         partition = row.topic, row.partition, row.topic_id
         if partition in committed:
             unseen.pop(partition, None)
-            yield from _gaps(row, committed[partition], starts.get(partition, 0))
+            gaps = _gaps(row, committed[partition], starts.get(partition, 0))
+            is_first = is_taken_over and row.previous is None
+            yield from (_before(gap, row.offset) if is_first else gap for gap in gaps)
     for partition, end in unseen.items():
         if (start := starts.get(partition, 0)) < end:
-            yield Gap(*partition[:2], start, end)
+            yield Before(end - start) if is_taken_over else Gap(*partition[:2], start, end)
 
 
 def unaccounted(topic: str, partition: int, offset: int) -> Finding:
@@ -86,6 +96,10 @@ def _rows_of(row: Occupied) -> str:
     if row.first_order != row.last_order:
         detail += f", of orders {row.first_order} and {row.last_order}"
     return detail
+
+
+def _before(gap: Gap, first: int) -> Gap | Before:
+    return Before(gap.end - gap.start) if gap.end <= first else gap
 
 
 def _gaps(row: Occupied, committed: int, start: int) -> Iterator[Gap]:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from psycopg.sql import SQL
 
+from delivery.domain.imported import PREFIX
 from delivery.domain.record import UNKNOWN_TOPIC_ID, Partition, PartitionLog
 from delivery.postgres.database import Connection
 from delivery.verify.coordinates import Occupied
@@ -105,6 +106,25 @@ FROM (
 ) AS arrived
 GROUP BY record_topic, record_partition
 """
+
+_FROM_THE_BEGINNING = """
+SELECT count(DISTINCT (record_topic, record_partition)) FROM processed_events
+WHERE record_topic = ANY(%s) AND record_offset = 0
+"""
+# This reads the whole log where there are none.
+_HAS_IMPORTS = f"""
+SELECT EXISTS (SELECT FROM processed_events WHERE record_topic LIKE '{PREFIX}%')
+"""  # noqa: S608
+
+
+def begins_with_a_takeover(connection: Connection, committed: Mapping[Partition, int]) -> bool:
+    """Whether a service before read the first records, and what it knew was imported."""
+    topics = [topic for topic, _ in committed]
+    ((whole,),) = connection.execute(_FROM_THE_BEGINNING, (topics,))
+    if whole >= len(committed):
+        return False
+    ((has_imports,),) = connection.execute(_HAS_IMPORTS)
+    return bool(has_imports)
 
 
 def everywhere(connection: Connection, today: UUID) -> Iterator[Occupied]:

@@ -11,7 +11,7 @@ import wire
 from delivery.domain.event import Contract, OrderCreated, decode
 from delivery.domain.vocabulary import EVENT_OUTCOMES
 from delivery.verify import coordinates, fold, payload
-from delivery.verify.coordinates import Gap, Occupied
+from delivery.verify.coordinates import Before, Gap, Occupied
 from delivery.verify.finding import Finding
 from delivery.verify.rows import NO_DELIVERY, Delivery, Duplicate, Entry
 
@@ -275,7 +275,7 @@ def named(
     return Occupied("orders", partition, TODAY, offset, rows, log, log, *orders, previous, is_last)
 
 
-def account(occupied: list[Occupied], *committed: int) -> list[Finding | Gap]:
+def account(occupied: list[Occupied], *committed: int) -> list[Finding | Gap | Before]:
     offsets = {("orders", partition, TODAY): offset for partition, offset in enumerate(committed)}
     return list(coordinates.account(occupied, offsets, {}))
 
@@ -308,6 +308,22 @@ def test_each_partition_has_gaps_of_its_own() -> None:
         Gap("orders", 0, 0, 1),
         Gap("orders", 2, 1, 2),
         Gap("orders", 1, 0, 3),
+    ]
+
+
+def test_after_a_takeover_only_what_lies_before_the_first_offset_is_no_gap() -> None:
+    committed = {("orders", n, TODAY): end for n, end in enumerate((9, 4, 3))}
+    occupied = [
+        named(5, None),
+        named(7, 5, is_last=True),
+        named(7, None, partition=1, is_last=True),
+    ]
+    assert list(coordinates.account(occupied, committed, {}, is_taken_over=True)) == [
+        Before(5),
+        Gap("orders", 0, 6, 7),
+        Gap("orders", 0, 8, 9),
+        Before(4),
+        Before(3),
     ]
 
 
