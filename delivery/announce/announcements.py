@@ -10,7 +10,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from delivery.announce.wire import Row
-from delivery.broker.transactions import Place
+from delivery.broker.transactions import PartitionOffset
 from delivery.errors import RaceError
 from delivery.postgres.database import Connection, transaction
 
@@ -33,17 +33,18 @@ WITH marked AS (
     DELETE FROM outbox AS o
     USING unnest(%(consumed_at)b::timestamptz[], %(order_id)b::bigint[],
                  %(event_time)b::timestamptz[], %(partition)b::integer[], %(offset)b::bigint[])
-          AS a (consumed_at, order_id, event_time, part, place)
+          AS a (consumed_at, order_id, event_time, record_partition, record_offset)
     WHERE (o.consumed_at, o.order_id, o.event_time) = (a.consumed_at, a.order_id, a.event_time)
-    RETURNING a.order_id, a.event_time, a.part, a.place
+    RETURNING a.order_id, a.event_time, a.record_partition, a.record_offset
 ), announced AS (
     INSERT INTO announcements (order_id, event_time, announced_topic, announced_partition,
                                announced_offset)
-    SELECT order_id, event_time, %(topic)b, part, place FROM marked
+    SELECT order_id, event_time, %(topic)b, record_partition, record_offset FROM marked
     ON CONFLICT DO NOTHING
 ), moved AS (
     INSERT INTO announced_positions AS p
-    SELECT %(topic)b, part, %(topic_id)b, max(place) + 1 FROM marked GROUP BY part
+    SELECT %(topic)b, record_partition, %(topic_id)b, max(record_offset) + 1
+    FROM marked GROUP BY record_partition
     ON CONFLICT (announced_topic, announced_partition)
     DO UPDATE SET announced_topic_id = excluded.announced_topic_id,
                   next_offset = excluded.next_offset
@@ -58,7 +59,8 @@ WHERE announced_topic = %b
 
 _SET_POSITIONS = """
 INSERT INTO announced_positions
-SELECT %b, part, %b, place FROM unnest(%b::integer[], %b::bigint[]) AS p (part, place)
+SELECT %b, number, %b, next_offset
+FROM unnest(%b::integer[], %b::bigint[]) AS p (number, next_offset)
 ON CONFLICT (announced_topic, announced_partition)
 DO UPDATE SET announced_topic_id = excluded.announced_topic_id,
               next_offset = excluded.next_offset
@@ -108,14 +110,14 @@ def open_rows_of(connection: Connection, orders: Sequence[int]) -> list[Row]:
 
 
 def mark(
-    connection: Connection, topic: Topic, rows: Sequence[Row], places: Sequence[Place]
+    connection: Connection, topic: Topic, rows: Sequence[Row], offsets: Sequence[PartitionOffset]
 ) -> None:
-    """Notes that these rows were announced, each at its place.
+    """Notes that these rows were announced, each at its offset.
 
     Raises RaceError where one is not open any more: then somebody else announces beside us.
     """
     consumed_at, order_id, event_time = (list(column) for column in zip(*rows, strict=True))
-    partition, offset = (list(column) for column in zip(*places, strict=True))
+    partition, offset = (list(column) for column in zip(*offsets, strict=True))
     values = {
         "consumed_at": consumed_at,
         "order_id": order_id,

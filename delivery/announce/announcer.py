@@ -108,8 +108,8 @@ class Announcer:
         self, connection: Connection, kafka: Transactions, topic: Topic, rows: Sequence[Row]
     ) -> None:
         records = [self.wire.announcement(row) for row in rows]
-        places = kafka.publish(records, self.wire.headers)
-        announcements.mark(connection, topic, rows, places)
+        offsets = kafka.publish(records, self.wire.headers)
+        announcements.mark(connection, topic, rows, offsets)
         self.announced += len(rows)
         self.recorder.announced(len(rows))
         self._failures = 0

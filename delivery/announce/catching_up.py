@@ -16,7 +16,7 @@ from delivery.announce.announcements import Position, Topic
 from delivery.announce.wire import Row
 from delivery.broker import committed
 from delivery.broker.committed import Extent, Found
-from delivery.broker.transactions import Place
+from delivery.broker.transactions import PartitionOffset
 from delivery.domain.record import UNKNOWN_TOPIC_ID
 from delivery.postgres.database import Connection
 from delivery.settings import KafkaSettings
@@ -60,18 +60,18 @@ def _unread(state: committed.State, positions: Mapping[int, Position]) -> dict[i
     return unread
 
 
-def _open_among(connection: Connection, records: Sequence[Found]) -> dict[Row, Place]:
+def _open_among(connection: Connection, records: Sequence[Found]) -> dict[Row, PartitionOffset]:
     """The open rows that these records announce, and where each lies."""
-    places = {
-        event_id: Place(record.partition, record.offset)
+    offsets = {
+        event_id: PartitionOffset(record.partition, record.offset)
         for record in records
         if (event_id := _event_id(record)) is not None
     }
-    if not places:
+    if not offsets:
         return {}
     orders = {int(record.key) for record in records if record.key and _is_order(record.key)}
     rows = announcements.open_rows_of(connection, list(orders))
-    return {row: places[row.event_id] for row in rows if row.event_id in places}
+    return {row: offsets[row.event_id] for row in rows if row.event_id in offsets}
 
 
 def _event_id(record: Found) -> UUID | None:

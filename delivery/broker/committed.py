@@ -88,9 +88,9 @@ def records(
         ):
             polled = consumer.poll(POLL_TIMEOUT_MS)
             if found := [
-                Found(where.partition, record.offset, record.key, record.value)
-                for where, some in polled.items()
-                for record in some
+                Found(partition.partition, record.offset, record.key, record.value)
+                for partition, polled_records in polled.items()
+                for record in polled_records
             ]:
                 deadline = time.monotonic() + READ_TIMEOUT_S
                 yield found

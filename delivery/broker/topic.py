@@ -30,8 +30,8 @@ SILENCE_S = 30.0  # without a step forward; then the broker does not answer any 
 RIGHTS = Rights(topic="READ", group="DESCRIBE")
 COMMIT_RIGHTS = Rights(topic="READ", group="READ")
 
-# Offsets. What lies nearer is read through: a seek throws away what was fetched already.
-FAR = 10_000
+# Offsets ahead. What is nearer is read through: a seek discards what was fetched already.
+SEEK_FROM = 10_000
 
 
 @dataclass
@@ -72,10 +72,10 @@ class Topic:
                 group = admin.describe_groups([self.settings.kafka_group_id])
             finally:
                 admin.close()
-        told = group[self.settings.kafka_group_id]
-        if (error := told["error"]) and GroupIdNotFoundError.__name__ not in error:
+        found = group[self.settings.kafka_group_id]
+        if (error := found["error"]) and GroupIdNotFoundError.__name__ not in error:
             raise UnavailableError(f"Kafka does not tell whether the group has members: {error}")
-        if members := told["members"]:
+        if members := found["members"]:
             raise GroupActiveError(
                 f"group {self.settings.kafka_group_id} has {len(members)} active members: stop the "
                 "workers first"
@@ -123,7 +123,7 @@ class Topic:
             self.consumer.assign([partition])
             beginnings = self.consumer.beginning_offsets([partition], timeout_ms=REQUEST_TIMEOUT_MS)
             self._partition, self._beginning = partition, beginnings[partition]
-        elif start - self._position() < FAR:
+        elif start - self._position() < SEEK_FROM:
             return
         self._ahead.clear()
         self.consumer.seek(partition, max(start, self._beginning))

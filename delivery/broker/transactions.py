@@ -49,8 +49,8 @@ BATCH_BYTES = 512 * 1024
 LZ4 = 3
 
 
-class Place(NamedTuple):
-    """Where a record lies in the topic."""
+class PartitionOffset(NamedTuple):
+    """Where a record lies in its topic."""
 
     partition: int
     offset: int
@@ -65,7 +65,7 @@ class Transactions:
     topic: str
     transactional_id: str
 
-    def publish(self, records: Sequence[KeyValue], headers: Headers) -> list[Place]:
+    def publish(self, records: Sequence[KeyValue], headers: Headers) -> list[PartitionOffset]:
         """Publishes the records in one transaction, and returns where each of them lies.
 
         The records of one key keep their order and lie in one partition, that of Java's default
@@ -74,17 +74,17 @@ class Transactions:
         """
         with self.errors_translated():
             self.begin()
-            places = self.send(records, headers)
+            offsets = self.send(records, headers)
             self.commit()
-        return places
+        return offsets
 
     def begin(self) -> None:
         """Begins a transaction."""
         self.producer.begin_transaction()
 
-    def send(self, records: Sequence[KeyValue], headers: Headers) -> list[Place]:
+    def send(self, records: Sequence[KeyValue], headers: Headers) -> list[PartitionOffset]:
         """Sends the records, and waits until Kafka has acknowledged each."""
-        places: list[Place] = [Place(-1, -1)] * len(records)
+        offsets = [PartitionOffset(-1, -1)] * len(records)
         sent: list[tuple[ProducerBatch, list[int]]] = []
         for partition, numbers in self._by_partition(records).items():
             rest = iter(numbers)
@@ -96,8 +96,8 @@ class Transactions:
         for batch, numbers in sent:
             first = _first_offset(batch)
             for behind, number in enumerate(numbers):
-                places[number] = Place(batch.topic_partition.partition, first + behind)
-        return places
+                offsets[number] = PartitionOffset(batch.topic_partition.partition, first + behind)
+        return offsets
 
     def commit(self) -> None:
         """Commits the transaction. A timeout tells nothing: it may be committed all the same."""
@@ -116,9 +116,8 @@ class Transactions:
     def _send_batch(
         self, partition: int, records: Sequence[KeyValue], headers: Headers
     ) -> ProducerBatch:
-        where = TopicPartition(self.topic, partition)
         built = record_batch.build(records, headers, round(time.time() * 1000), LZ4)
-        batch = ProducerBatch(where, built)
+        batch = ProducerBatch(TopicPartition(self.topic, partition), built)
         internals.send_batch(self.producer, batch)
         return batch
 
@@ -188,7 +187,7 @@ def _first_offset(batch: ProducerBatch) -> int:
     if error_of is not None:
         raise error_of(0)
     if first < 0:
-        raise KafkaError("Kafka told no offset of the records")
+        raise KafkaError("Kafka named no offset of the records")
     return int(first)
 
 

@@ -117,7 +117,7 @@ def verify(
             found = check.findings(
                 connection, contract, committed, records, progress, since, topic_id
             )
-            count = _written(_shown(found, progress), form)
+            count = _written(_with_progress(found, progress), form)
         _note_counts(progress, count)
         if there:
             _note_topic(there, committed, progress)
@@ -149,7 +149,7 @@ def _no_records(*_gap: object) -> Iterator[int]:
     return iter(())
 
 
-def _shown(findings: Iterable[Finding], progress: Progress) -> Iterator[Finding]:
+def _with_progress(findings: Iterable[Finding], progress: Progress) -> Iterator[Finding]:
     """The findings; on a terminal with a line below them that says how far the check is."""
     console = Console(stderr=True)
     if not console.is_terminal:

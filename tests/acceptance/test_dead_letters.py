@@ -210,9 +210,7 @@ def test_a_replay_may_be_of_some_letters_only(connection: Connection, database_u
     assert count(connection) == (2, 2, 2, 1)
 
 
-def test_a_replay_reads_times_as_the_worker_is_told_to(
-    connection: Connection, database_url: str
-) -> None:
+def test_a_replay_reads_times_as_the_worker_does(connection: Connection, database_url: str) -> None:
     add(connection, 1, b'{"event": {"orderId": 5}, "createdAt": [2026,11,1,21,0]}')
     assert "future_event_time" in dead_letters(database_url, "replay", "1").stdout
     zone = {"event_timezone": "Asia/Seoul"}

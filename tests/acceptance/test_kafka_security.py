@@ -90,7 +90,7 @@ def test_a_refused_login_ends_every_command_at_once(secured: Service, command: l
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_closed_port_is_told_at_once_and_may_be_tried_again(
+def test_a_closed_port_is_reported_at_once_and_may_be_tried_again(
     secured: Service, command: list[str]
 ) -> None:
     process = secured.run("-m", "delivery", *command, kafka_bootstrap_servers="127.0.0.1:1")

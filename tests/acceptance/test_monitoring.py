@@ -222,7 +222,7 @@ def test_an_outage_of_the_database_makes_a_worker_unready_but_not_unhealthy(
     wait_for(worker, lambda: worker.outcomes() == {"created": 100}, "all are processed")
 
 
-def test_readiness_is_told_in_time_where_the_database_hangs(
+def test_readiness_is_reported_in_time_where_the_database_hangs(
     service: Service, own_postgres: Callable[[], PostgresServer]
 ) -> None:
     """As where its host is gone: what is frozen takes a connection, and never answers."""

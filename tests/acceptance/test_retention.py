@@ -54,7 +54,7 @@ def test_records_deleted_unread_are_told_of(service: Service) -> None:
     assert (new.warnings(), new.totals()) == ([], {"redelivered": 12})
 
 
-def test_it_is_told_too_where_nothing_is_left(service: Service) -> None:
+def test_it_is_counted_too_where_nothing_is_left(service: Service) -> None:
     publish(service, 1, 3)
     assert service.drain() == {"created": 3}
     publish(service, 4, 5)

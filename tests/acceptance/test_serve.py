@@ -232,32 +232,32 @@ def test_it_warns_where_others_can_reach_it_and_louder_where_they_see_personal_d
     assert warned == ([level] if level else [])
 
 
-def test_a_database_that_can_not_be_reached_at_the_start_is_told(serve: Serve) -> None:
+def test_a_database_that_can_not_be_reached_at_the_start_is_reported(serve: Serve) -> None:
     served = serve(database_url="postgresql://nobody@127.0.0.1:1/none")
     assert served.exit_code() == 3
     assert "can't be reached" in the_line(served)
 
 
-def test_a_database_that_is_not_migrated_is_told(empty_database_url: str, serve: Serve) -> None:
+def test_a_database_that_is_not_migrated_is_reported(empty_database_url: str, serve: Serve) -> None:
     served = serve(database_url=empty_database_url)
     assert served.exit_code() == 2
     assert "run `delivery migrate`" in the_line(served)
 
 
-def test_a_port_that_is_taken_is_told(database_url: str, serve: Serve) -> None:
+def test_a_port_that_is_taken_is_reported(database_url: str, serve: Serve) -> None:
     port = address(serve("--port", "0", database_url=database_url)).rpartition(":")[2]
     served = serve("--port", port, database_url=database_url)
     assert served.exit_code() == 2
     assert f"127.0.0.1 port {port}" in the_line(served)
 
 
-def test_a_wrong_setting_is_told(serve: Serve) -> None:
+def test_a_wrong_setting_is_reported(serve: Serve) -> None:
     served = serve(database_url="postgresql://nobody@127.0.0.1:1/none", web_pool_size="0")
     assert served.exit_code() == 2
     assert "DELIVERY_WEB_POOL_SIZE" in the_line(served)
 
 
-def test_without_the_extra_it_is_told_what_to_install(tmp_path: Path, database_url: str) -> None:
+def test_without_the_extra_the_line_says_what_to_install(tmp_path: Path, database_url: str) -> None:
     without = (
         "import sys; sys.modules['uvicorn'] = None; sys.argv[1:] = ['serve']; "
         "from delivery import cli; sys.exit(cli.run())"

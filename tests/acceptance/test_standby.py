@@ -130,7 +130,7 @@ def test_a_promoted_synchronous_standby_lacks_nothing(service: Service, pair: Pa
     assert_exact(service, pair.url, sent)
 
 
-def test_a_commit_that_waits_for_a_standby_is_told_once(service: Service, pair: Pair) -> None:
+def test_a_commit_that_waits_for_a_standby_is_reported_once(service: Service, pair: Pair) -> None:
     pair.require_standby()
     worker = watch(service, database_url=pair.url)
     sent = stream(24, 100)

@@ -89,7 +89,7 @@ def test_more_requests_than_connections_wait_for_their_turn(client: httpx.Client
         assert set(answers) == {200}
 
 
-def test_the_api_is_told_on_a_page_without_scripts(client: httpx.Client) -> None:
+def test_the_api_is_described_on_a_page_without_scripts(client: httpx.Client) -> None:
     page = client.get("/api/docs").text
     described = client.get("/api/openapi.json").json()
     for path, methods in described["paths"].items():

@@ -58,7 +58,7 @@ def test_an_order_whose_records_are_all_rejected_has_no_delivery(
     assert [event["reason"] for event in told["history"]] == ["missing_field"]
 
 
-def test_of_a_long_history_the_newest_part_is_told_and_that_it_is_a_part(
+def test_of_a_long_history_the_newest_part_is_returned_and_marked_as_a_part(
     connection: Connection, open_client: Callable[..., Client]
 ) -> None:
     add(connection, 1, 1001)
@@ -194,7 +194,7 @@ def test_personal_data_is_shown_where_the_setting_says_so(
     assert json.loads(told["history"][0]["payload"])["event"]["requestMessage"] == PERSONAL
 
 
-def test_payloads_are_told_as_long_as_they_are_not_too_much(
+def test_payloads_are_included_as_long_as_they_are_not_too_much(
     connection: Connection, open_client: Callable[..., Client]
 ) -> None:
     large = "x" * 900_000

@@ -119,7 +119,7 @@ def test_a_time_is_compared_as_a_moment_whatever_its_offset(reading: Connection)
     assert outcomes(reading, EventFilter(since=since)) == ["conflict", "rejected"]
 
 
-def test_rows_of_one_moment_are_in_the_order_of_their_places(
+def test_rows_of_one_moment_are_in_the_order_of_their_offsets(
     connection: Connection, database_url: str
 ) -> None:
     places = [(1, 7), (0, 10), (0, 9), (1, 6)]
@@ -384,7 +384,7 @@ def test_few_rows_and_many_are_the_newest_of_all(
         assert [offset for (offset,) in newest] == list(range(number - limit + 1, number + 1))
 
 
-def test_a_schema_that_is_not_there_is_told(empty_database_url: str) -> None:
+def test_a_schema_that_is_not_there_is_reported(empty_database_url: str) -> None:
     with (
         pytest.raises(NotMigratedError, match="delivery migrate"),
         database.snapshot(SecretStr(empty_database_url), "test"),
@@ -392,7 +392,7 @@ def test_a_schema_that_is_not_there_is_told(empty_database_url: str) -> None:
         pass
 
 
-def test_a_server_that_is_not_there_is_told() -> None:
+def test_a_server_that_is_not_there_is_reported() -> None:
     with (
         pytest.raises(UnavailableError, match="can't be reached"),
         database.snapshot(SecretStr("postgresql://nobody@127.0.0.1:1/none"), "test"),
@@ -400,7 +400,7 @@ def test_a_server_that_is_not_there_is_told() -> None:
         pass
 
 
-def test_a_connection_that_breaks_while_rows_are_read_is_told(
+def test_a_connection_that_breaks_while_rows_are_read_is_reported(
     connection: Connection, database_url: str
 ) -> None:
     connection.execute(MANY, {"now": NOW, "rows": 5 * history.STREAMED_ROWS})

@@ -150,7 +150,7 @@ def test_another_file_of_that_name_has_coordinates_of_its_own(
      '{"order_id": 1, "event_time": [2026,1,1,0,0], "orderedBy": 1}',
      '{"order_id": 1, "event_time": [2026,1,1,0,0], "request_message": "\\u0000"}'],
 )  # fmt: skip
-def test_a_line_that_can_not_be_read_is_told_and_the_others_are_taken_over(
+def test_a_line_that_can_not_be_read_is_reported_and_the_others_are_taken_over(
     delivery: Run, connection: Connection, line: str
 ) -> None:
     good = json.dumps(known(7))
@@ -307,7 +307,7 @@ def test_a_workers_role_imports_what_is_pending(
         connection.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(role)))
 
 
-def test_a_time_ahead_of_the_clock_is_told_as_a_wrong_time_zone(
+def test_a_time_ahead_of_the_clock_is_reported_as_a_wrong_time_zone(
     delivery: Run, connection: Connection
 ) -> None:
     local = (datetime.now(UTC) + timedelta(hours=9)).replace(tzinfo=None).isoformat()
@@ -323,7 +323,7 @@ def test_a_time_ahead_of_the_clock_is_told_as_a_wrong_time_zone(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (gzip.compress(b"{}"), "zcat baseline.jsonl | delivery import -"),
+        (gzip.compress(b"{}", mtime=0), "zcat baseline.jsonl | delivery import -"),
         (b'[{"order_id": 1}]', "jq -c '.[]' baseline.jsonl | delivery import -"),
         ("{}".encode("utf-16"), "iconv -f UTF-16 -t UTF-8 baseline.jsonl | delivery import -"),
         (b"PAR1", "Parquet data, and each line is an order"),
@@ -513,7 +513,7 @@ def test_the_keys_of_a_real_redis_are_taken_over(
     assert found(connection) == []
 
 
-def test_a_redis_that_is_away_or_wants_a_login_is_told(
+def test_a_redis_that_is_away_or_wants_a_login_is_reported(
     delivery: Run, redis: redis_server.RedisServer
 ) -> None:
     away = delivery("import", "--redis", "redis://:secret@127.0.0.1:1/0")

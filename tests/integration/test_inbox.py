@@ -279,7 +279,7 @@ def test_a_batch_split_anywhere_gives_the_same_rows(connection: Connection) -> N
     assert rows_after(*([one] for one in whole)) == expected
 
 
-def test_a_place_that_holds_another_record_now_is_no_redelivery(connection: Connection) -> None:
+def test_coordinates_that_hold_another_record_now_are_no_redelivery(connection: Connection) -> None:
     """A topic that was made again: its offsets begin at 0 once more."""
     process(connection, value(1, quantity=1), value(2))
     outcomes = process(connection, value(1, quantity=2), value(3))
@@ -435,7 +435,7 @@ def test_a_lock_that_is_not_given_in_time_is_a_matter_of_time(
 
 
 @pytest.mark.parametrize("table", TIMELESS)
-def test_a_missing_table_is_told_with_what_to_run(connection: Connection, table: str) -> None:
+def test_a_missing_table_is_reported_with_what_to_run(connection: Connection, table: str) -> None:
     connection.execute(sql.SQL("ALTER TABLE {} RENAME TO elsewhere").format(sql.Identifier(table)))
     with pytest.raises(NotMigratedError, match=f'"{table}".*run `delivery migrate`'):
         process(connection, *MIXED)

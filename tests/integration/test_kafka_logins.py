@@ -80,7 +80,7 @@ def test_one_token_serves_all_connections_until_it_is_nearly_over(tokens: TokenS
     assert len(tokens.scopes) == 2
 
 
-def test_a_token_that_the_broker_refuses_is_told(
+def test_a_token_that_the_broker_refuses_is_reported(
     secured_kafka: SecuredKafka, tokens: TokenServer
 ) -> None:
     tokens.lifetime_s = -60.0
@@ -89,7 +89,7 @@ def test_a_token_that_the_broker_refuses_is_told(
         connected(settings)
 
 
-def test_a_client_that_gets_no_token_is_told(
+def test_a_client_that_gets_no_token_is_reported(
     secured_kafka: SecuredKafka, tokens: TokenServer
 ) -> None:
     settings = over_tls(secured_kafka, "OAUTHBEARER", **client(tokens.url, "wrong-secret"))
@@ -113,7 +113,7 @@ def test_a_token_server_that_is_away_is_no_setting_s_fault(
         connected(nobody)
 
 
-def test_a_token_server_that_is_no_such_thing_is_told(
+def test_a_token_server_that_is_no_such_thing_is_reported(
     secured_kafka: SecuredKafka, tokens: TokenServer
 ) -> None:
     tokens.status = 404
@@ -146,7 +146,7 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(
     )
 
 
-def test_aws_without_credentials_is_told(
+def test_aws_without_credentials_is_reported(
     secured_kafka: SecuredKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("botocore")
@@ -168,13 +168,13 @@ def test_aws_s_signed_message_is_made_from_its_environment(monkeypatch: pytest.M
     assert b"secret-key" not in message
 
 
-def test_a_broker_without_the_mechanism_is_told_apart(secured_kafka: SecuredKafka) -> None:
+def test_a_broker_without_the_mechanism_is_named(secured_kafka: SecuredKafka) -> None:
     pytest.importorskip("botocore")
     with pytest.raises(SettingsError, match="has not enabled AWS_MSK_IAM"):
         connected(over_tls(secured_kafka, "AWS_MSK_IAM"))
 
 
-def test_kerberos_without_a_ticket_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kerberos_without_a_ticket_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gssapi")
     monkeypatch.setenv("KRB5_CONFIG", "/dev/null")
     with pytest.raises(

@@ -229,7 +229,7 @@ def test_a_secured_broker_lets_in_who_has_the_right_settings(
 
 
 @pytest.mark.parametrize(("settings", "line"), MISTAKES.values(), ids=MISTAKES.keys())
-def test_a_mistake_in_the_settings_is_told_at_once_in_a_line_of_its_own(
+def test_a_mistake_in_the_settings_is_reported_at_once_in_a_line_of_its_own(
     way: Way, settings: Callable[[Way], KafkaSettings], line: str
 ) -> None:
     wrong, begun = settings(way), time.monotonic()
@@ -242,7 +242,7 @@ def test_a_mistake_in_the_settings_is_told_at_once_in_a_line_of_its_own(
 
 
 @pytest.mark.parametrize(("servers", "line"), UNREACHABLE.values(), ids=UNREACHABLE.keys())
-def test_a_server_that_is_not_there_is_told_at_once(servers: str, line: str) -> None:
+def test_a_server_that_is_not_there_is_reported_at_once(servers: str, line: str) -> None:
     begun = time.monotonic()
     with pytest.raises(UnavailableError) as raised:
         options.connect(KafkaConsumer, KafkaSettings(kafka_bootstrap_servers=servers))

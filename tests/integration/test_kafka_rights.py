@@ -128,7 +128,7 @@ def test_what_may_not_be_seen_is_not_taken_for_what_is_not_there(
     assert str(raised.value) == f"Kafka's user verifier needs {missing.format(name)}"
 
 
-def test_a_topic_that_may_be_seen_and_not_read_is_told(allowed: Allowed, name: str) -> None:
+def test_a_topic_that_may_be_seen_and_not_read_is_reported(allowed: Allowed, name: str) -> None:
     with topic.opened(allowed("verifier", LAG)) as there:
         assert there.committed() == {(name, 0): 5}
         with pytest.raises(ForbiddenError) as raised:
@@ -136,7 +136,7 @@ def test_a_topic_that_may_be_seen_and_not_read_is_told(allowed: Allowed, name: s
     assert str(raised.value) == f"Kafka's user verifier needs READ on topic {name}"
 
 
-def test_a_topic_that_is_not_there_is_told_and_not_made(secured_kafka: SecuredKafka) -> None:
+def test_a_topic_that_is_not_there_is_reported_and_not_created(secured_kafka: SecuredKafka) -> None:
     """Also by who may make topics, on a broker that makes them for whoever asks."""
     missing = f"missing-{next(_number)}"
     servers = secured_kafka.address("PLAINTEXT")
@@ -161,7 +161,7 @@ def test_rewinding_needs_read_on_the_topic_and_on_the_group(allowed: Allowed, na
         assert there.committed() == {(name, 0): 3}
 
 
-def test_a_group_whose_offsets_may_not_be_set_is_told(allowed: Allowed, name: str) -> None:
+def test_a_group_whose_offsets_may_not_be_set_is_reported(allowed: Allowed, name: str) -> None:
     with topic.opened(allowed("verifier", VERIFY)) as there:
         there.committed()
         with pytest.raises(ForbiddenError) as raised:

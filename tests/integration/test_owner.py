@@ -253,7 +253,7 @@ def test_tables_are_not_built_a_second_time_where_the_search_path_changed(
     assert "SET search_path = public" in err
 
 
-def test_a_role_that_does_not_look_where_the_tables_are_is_told_where(
+def test_a_role_that_does_not_look_where_the_tables_are_learns_where(
     roles: Roles, run: Run
 ) -> None:
     assert run(roles.owner, "migrate", "--worker-role", user(roles.worker))[0] == DONE

@@ -106,7 +106,7 @@ def test_an_order_is_found_by_its_id(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("path", ["/orders?order_id={}", "/orders/{}"])
-def test_what_is_no_order_id_is_told_at_the_field(visit: Visit, path: str) -> None:
+def test_what_is_no_order_id_is_reported_at_the_field(visit: Visit, path: str) -> None:
     for given in ("x", "0", "-1", "1.0", "1e3", "٣", "9223372036854775808", "1 2", "<b>", "'", "\0",
                   "9" * 5000):  # fmt: skip
         page = visit(path.format(quote(given)))
@@ -242,7 +242,7 @@ def test_activity_is_filtered_by_its_address(visit: Visit) -> None:
             assert f'value="{value}"{checked}' in page.text
 
 
-def test_a_wrong_filter_is_told_at_its_field(visit: Visit) -> None:
+def test_a_wrong_filter_is_reported_at_its_field(visit: Visit) -> None:
     for query in ("since=x", "until=99999999999d", "order_id=abc", "record=a", "record=a/1/2/3",
                   "outcome=all", "since=%00", "before=x", "order_id=<b>", "since=10000-01-01",
                   f"record=a/{2**31}/0"):  # fmt: skip
@@ -357,7 +357,9 @@ def test_what_is_not_there_is_a_page_for_people_and_a_problem_for_programs(visit
     assert visit("/api/nothing").headers["content-type"].startswith("application/problem+json")
 
 
-def test_a_database_that_is_away_is_told_and_promised(make_visit: Callable[..., Visit]) -> None:
+def test_a_database_that_is_away_is_reported_with_when_to_try_again(
+    make_visit: Callable[..., Visit],
+) -> None:
     page = make_visit("postgresql://nobody@127.0.0.1:1/none")("/events")
     assert page.status_code == 503
     assert "works again as soon as it does" in text(page)

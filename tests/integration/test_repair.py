@@ -148,7 +148,7 @@ def test_what_the_database_refused_is_replayed_when_it_refuses_no_more(
     assert rows_of(connection, COUNTS) == [(11, 11, 0, 3)]
 
 
-def test_the_records_of_a_portion_are_logged_in_the_order_of_their_places(
+def test_the_records_of_a_portion_are_logged_in_the_order_of_their_offsets(
     connection: Connection,
 ) -> None:
     for offset in (2, 0, 1):  # as several workers might have met them
@@ -309,7 +309,9 @@ def test_two_replays_and_a_worker_at_once_double_nothing(
     assert rows_of(connection, COUNTS) == [(letters, letters, 0, letters)]
 
 
-def test_a_server_that_goes_away_is_told_as_such(connection: Connection, rival: Connection) -> None:
+def test_a_server_that_goes_away_is_reported_as_unavailable(
+    connection: Connection, rival: Connection
+) -> None:
     connection.execute(GOOD_LETTERS, (1,))
     rival.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
     with pytest.raises(UnavailableError):

@@ -221,7 +221,7 @@ def test_a_reader_looks_at_everything(
     ],
     ids=" ".join,
 )
-def test_a_reader_who_writes_is_told_which_right_is_missing(
+def test_a_reader_who_writes_learns_which_right_is_missing(
     granted: Roles,
     database_url: str,
     delivery: Delivery,

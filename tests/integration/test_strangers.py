@@ -135,7 +135,7 @@ def test_beyond_the_cap_the_connection_that_is_idle_for_the_longest_makes_room(
     assert all(is_closed(client) for client in idle[:40])
 
 
-def test_whoever_can_not_have_a_connection_to_the_database_is_told_within_two_seconds(
+def test_whoever_can_not_have_a_connection_to_the_database_is_reported_within_two_seconds(
     connection: Connection, database_url: str
 ) -> None:
     with (

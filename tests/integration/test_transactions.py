@@ -11,7 +11,7 @@ from kafka.partitioner.default import DefaultPartitioner
 from delivery.broker import committed, transactions
 from delivery.broker.committed import Extent, Found
 from delivery.broker.record_batch import KeyValue
-from delivery.broker.transactions import Place
+from delivery.broker.transactions import PartitionOffset
 from delivery.embedded.kafka import KafkaServer
 from delivery.errors import FencedError, SettingsError, UnavailableError
 from delivery.settings import KafkaSettings
@@ -34,12 +34,14 @@ def records(first: int, count: int, size: int = 0) -> list[KeyValue]:
     return [(str(n).encode(), f"value {n}".encode().ljust(size, b".")) for n in numbers]
 
 
-def found(kafka: KafkaSettings, topic: str) -> dict[Place, KeyValue]:
-    """The committed records by their places."""
+def found(kafka: KafkaSettings, topic: str) -> dict[PartitionOffset, KeyValue]:
+    """The committed records by their offsets."""
     extents = committed.state(kafka, topic).extents
     portions = committed.records(kafka, topic, extents)
     everything: list[Found] = [record for portion in portions for record in portion]
-    return {Place(r.partition, r.offset): (r.key or b"", r.value or b"") for r in everything}
+    return {
+        PartitionOffset(r.partition, r.offset): (r.key or b"", r.value or b"") for r in everything
+    }
 
 
 def test_records_lie_where_it_says_in_the_partition_of_their_key(
@@ -62,8 +64,8 @@ def test_a_transaction_larger_than_a_batch_is_one_all_the_same(
 ) -> None:
     large = records(0, 40, size=transactions.BATCH_BYTES // 4)
     with transactions.started(kafka, topic, topic) as producer:
-        places = producer.publish(large, HEADERS)
-    assert found(kafka, topic) == dict(zip(places, large, strict=True))
+        offsets = producer.publish(large, HEADERS)
+    assert found(kafka, topic) == dict(zip(offsets, large, strict=True))
 
 
 def test_what_is_not_committed_nobody_sees_and_the_next_one_makes_an_end_of_it(
@@ -74,8 +76,8 @@ def test_what_is_not_committed_nobody_sees_and_the_next_one_makes_an_end_of_it(
         producer.send(records(0, 10), HEADERS)
     with transactions.started(kafka, topic, topic) as producer:
         assert found(kafka, topic) == {}
-        places = producer.publish(records(10, 10), HEADERS)
-    assert found(kafka, topic).keys() == set(places)
+        offsets = producer.publish(records(10, 10), HEADERS)
+    assert found(kafka, topic).keys() == set(offsets)
 
 
 def test_a_producer_is_fenced_by_the_next_one_of_its_id(kafka: KafkaSettings, topic: str) -> None:
@@ -97,8 +99,8 @@ def test_a_transaction_that_was_under_way_when_it_was_fenced_is_never_committed(
         with transactions.started(kafka, topic, topic) as successor:
             with pytest.raises(KafkaError):
                 frozen.commit()
-            places = successor.publish(records(10, 10), HEADERS)
-    assert found(kafka, topic).keys() == set(places)
+            offsets = successor.publish(records(10, 10), HEADERS)
+    assert found(kafka, topic).keys() == set(offsets)
 
 
 def test_somebody_elses_open_transaction_holds_the_records_back_and_that_is_said(

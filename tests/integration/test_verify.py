@@ -405,7 +405,7 @@ def test_an_offset_beyond_the_end_of_the_topic_is_cut(story: Story, verify: Veri
     assert (done.code, done.found) == (1, [("unaccounted_record", None, 15)])
 
 
-def test_a_group_that_committed_nothing_is_told(verify: Verify) -> None:
+def test_a_group_that_committed_nothing_is_reported(verify: Verify) -> None:
     done = verify(kafka_group_id="unknown")
     assert done.code == 0
     assert "group unknown has committed no offset" in done.told
@@ -449,7 +449,7 @@ def test_many_gaps_close_together_and_far_apart_are_looked_up(
     assert done.found == [("unaccounted_record", None, offset) for offset in lost]
 
 
-def test_another_event_timezone_is_told_as_the_likely_cause(verify: Verify) -> None:
+def test_another_event_timezone_is_reported_as_the_likely_cause(verify: Verify) -> None:
     done = verify(event_timezone="Asia/Seoul")
     assert done.found == [("payload_of_another_key", 5, 12)]
     assert "DELIVERY_EVENT_TIMEZONE" in json.loads(done.lines[0])["detail"]
@@ -504,7 +504,7 @@ def test_a_wrong_setting_of_kafka_is_not_taken_for_a_missing_one(verify: Verify)
     assert "DELIVERY_KAFKA_TOPIC" in done.told
 
 
-def test_an_empty_database_is_told_kindly(
+def test_an_empty_database_is_no_finding(
     story: Story, verify: Verify, migrated_template: str
 ) -> None:
     with cloned(story.server, migrated_template, "verified_empty") as url:

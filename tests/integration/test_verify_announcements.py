@@ -5,7 +5,7 @@ from records import batch, value
 
 from delivery.announce import announcements, outbox
 from delivery.announce.announcements import Topic
-from delivery.broker.transactions import Place
+from delivery.broker.transactions import PartitionOffset
 from delivery.domain.event import Contract
 from delivery.domain.record import UNKNOWN_TOPIC_ID
 from delivery.inbox import transaction
@@ -28,7 +28,7 @@ def announced(connection: Connection) -> Connection:
     write = outbox.of_worker(connection, is_wanted=True)
     transaction.process(connection, CONTRACT, batch(value(2), value(3), first=1), write)
     rows = announcements.open_rows(connection, 1)
-    announcements.mark(connection, Topic("t", UNKNOWN_TOPIC_ID), rows, [Place(0, 0)])
+    announcements.mark(connection, Topic("t", UNKNOWN_TOPIC_ID), rows, [PartitionOffset(0, 0)])
     outbox.switch_off(connection)
     transaction.process(connection, CONTRACT, batch(value(4), first=3))
     return connection

@@ -53,14 +53,14 @@ def test_an_error_code_says_what_to_do(sqlstate: str, meaning: type[BaseExceptio
 
 
 @pytest.mark.parametrize("kind", [psycopg.OperationalError, psycopg.InterfaceError])
-def test_a_connection_that_broke_has_no_code_and_is_the_moments(kind: type[psycopg.Error]) -> None:
+def test_a_connection_that_broke_has_no_code_and_is_transient(kind: type[psycopg.Error]) -> None:
     with pytest.raises(UnavailableError), translated_errors():
         raise kind("server closed the connection")
 
 
 # To wait for a better moment would be to wait for ever.
 @pytest.mark.parametrize("kind", [psycopg.DataError, psycopg.ProgrammingError])
-def test_a_value_that_the_client_refuses_is_not_the_moments(kind: type[psycopg.Error]) -> None:
+def test_a_value_that_the_client_refuses_is_not_transient(kind: type[psycopg.Error]) -> None:
     with pytest.raises((kind, RefusedError)), translated_errors():
         raise kind("timestamp too large (after year 10K)")
 

@@ -171,7 +171,7 @@ def test_an_event_has_its_time() -> None:
         ),
     ],
 )
-def test_the_reason_is_told_with_the_names_of_the_fields(
+def test_the_reason_is_reported_with_the_names_of_the_fields(
     value: bytes, reason: Reason, order_id: int | None, names: list[str]
 ) -> None:
     rejection = rejected(value)

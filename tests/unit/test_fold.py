@@ -140,7 +140,7 @@ def test_a_delivery_without_personal_data_is_the_fold_of_an_erased_event() -> No
 
 
 @pytest.mark.parametrize("left", NOBODYS)
-def test_personal_data_that_is_left_after_an_erasure_is_told(left: str) -> None:
+def test_personal_data_that_is_left_after_an_erasure_is_reported(left: str) -> None:
     others = {name: value for name, value in NOBODYS.items() if name != left}
     (found,) = compared([erased(entry(1, 0, "created"))], [delivery(1, 0, **others)])
     assert (found.kind, len(found.columns)) == ("different_delivery", 1)
@@ -211,7 +211,7 @@ def test_a_payload_that_does_not_say_its_key_is_one_finding(
     assert kinds(compared([*first, entry(1, 0, outcome, content)], [shaped])) == [(kind, 1)]
 
 
-def test_a_delivery_of_another_time_than_an_undecodable_event_is_told() -> None:
+def test_a_delivery_of_another_time_than_an_undecodable_event_is_reported() -> None:
     found = compared([entry(1, 0, "created", b"{}")], [delivery(1, 3)])
     assert kinds(found) == [("undecodable_payload", 1), ("different_delivery", 1)]
     assert found[1].columns == ("event_time",)

@@ -44,7 +44,7 @@ def test_a_duration_is_a_time_so_long_ago(text: str, ago: timedelta) -> None:
     ["", "now", "15", "-15m", "15 m", "٣m", "999999999w", "2026-13-01", "\x00", "\ud800",
      "0001-01-01T00:00+23:59", "9999-12-31T23:59-23:59", "2026-11-23T10:00:00+99:00"],
 )  # fmt: skip
-def test_what_is_no_time_is_told(text: str) -> None:
+def test_what_is_no_time_is_reported(text: str) -> None:
     with pytest.raises(ValueError, match="neither a time such as"):
         parse.time(text)
 
@@ -59,7 +59,7 @@ def test_coordinates_are_topic_partition_and_offset() -> None:
     ["", "a", "a/0", "a/0/", "a/0/1/2", "a/-1/0", f"a/{2**31}/0", f"a/0/{2**63}", "a b/0/0",
      "a/\u0660/0", "a/0/0\n", "a\x00/0/0"],
 )  # fmt: skip
-def test_what_are_no_coordinates_is_told(text: str) -> None:
+def test_what_are_no_coordinates_is_reported(text: str) -> None:
     with pytest.raises(
         ValueError, match=r"neither TOPIC/PARTITION/OFFSET .* nor import:NAME/RUN/LINE"
     ):
@@ -79,6 +79,6 @@ def test_a_position_is_read_as_it_was_written() -> None:
     ["", "orders/0/1", "2026-11-23/orders/0", "x/orders/0/1", "2026-11-23T10:00Z/orders/0/1/2",
      "0001-01-01T00:00+23:59/orders/0/1"],
 )  # fmt: skip
-def test_what_is_no_position_is_told(text: str) -> None:
+def test_what_is_no_position_is_reported(text: str) -> None:
     with pytest.raises(ValueError, match="is not a link of these pages"):
         parse.position(text)

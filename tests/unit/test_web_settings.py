@@ -39,7 +39,7 @@ def test_it_reads_the_workers_database_unless_it_has_its_own(
     assert settings.load(WebSettings).reader_url.get_secret_value() == READER
 
 
-def test_without_a_database_it_is_told_what_to_set() -> None:
+def test_without_a_database_the_line_says_what_to_set() -> None:
     with pytest.raises(SettingsError, match="DELIVERY_DATABASE_URL is not set: the PostgreSQL"):
         _ = settings.load(WebSettings).reader_url
 
