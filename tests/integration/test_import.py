@@ -266,6 +266,28 @@ def test_a_status_that_is_further_is_taken_over_and_one_that_is_behind_is_not(
     assert contents() == before
 
 
+def test_what_was_erased_is_known_and_another_run_does_not_bring_it_back(
+    delivery: Run, baseline: Callable[..., str], connection: Connection, contents: Contents
+) -> None:
+    files = [
+        baseline(known(1, quantity=n, request_message="it is me"), name=f"{n}.jsonl")
+        for n in (1, 2)
+    ]
+    delivery("import", files[0])
+    erase = "SELECT erase_personal_data('{1}'::bigint[], '{}'::bigint[], 'order', 'a request')"
+    connection.execute(erase)
+    before = contents()
+    for file in files:
+        done = delivery("import", file)
+        assert (done.returncode, done.stderr) == (
+            0,
+            "imported: 0, known before: 1, not taken over: 0\n",
+        )
+    assert contents() == before
+    assert "it is me" not in str(before)
+    assert found(connection) == []
+
+
 # What the database, the role and the clock refuse
 
 
