@@ -21,6 +21,7 @@ COMMANDS = {
     "rewind": "Read again what the log lacks below the committed offsets.",
     "import": "Take over what the service before knew of orders.",
     "announce": "Announce created deliveries to DELIVERY_ANNOUNCE_TOPIC.",
+    "archive": "Take whole months out of the log, each into a file.",
     "erase": "Replace personal data in the log by a mark.",
     "serve": "Serve the history as web pages and as an HTTP API.",
     "migrate": "Bring the database's schema to this version's revision.",

@@ -1,19 +1,26 @@
 """`delivery history`"""
 
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, cast
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, cast
 
 import typer
 
 from delivery import history as log
 from delivery import settings
+from delivery.archive import reading
 from delivery.cli import output
+from delivery.cli.arguments import require_text
 from delivery.domain.record import Coordinates
 from delivery.domain.vocabulary import OUTCOMES, Outcome
-from delivery.history import EventFilter, parse
+from delivery.errors import SettingsError
+from delivery.history import EventFilter, archived, parse
 from delivery.postgres import database
-from delivery.postgres.database import Connection
 
 # A payload may hold personal data, so that a table does not show it.
 TABLE = ("consumed_at", "outcome", "order_id", "event_time", "record", "reason")
@@ -28,6 +35,9 @@ _COLUMNS = (
     "reason",
 )
 TABLE_LIMIT = 100
+
+# The rows that are wanted, of the log or of a file: with a limit, and the names of columns.
+Rows = Callable[[int | None, Sequence[str]], Iterator[tuple[Any, ...]]]
 
 
 def _time(text: str) -> datetime:
@@ -94,6 +104,14 @@ def history(
             help=f"The newest N, oldest first. Default: {TABLE_LIMIT} for a table, all otherwise.",
         ),
     ] = None,
+    archive: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            callback=require_text,
+            help="Read a file of `delivery archive`, or stdin if it is -, and no database.",
+        ),
+    ] = None,
     output_format: Annotated[
         output.Format,
         typer.Option("--format", help="json is one object a line; json and csv have the payload."),
@@ -111,6 +129,7 @@ def history(
       delivery history --since 2026-11-23T00:00+09:00 --until 2026-11-24T00:00+09:00
       delivery history --record OrderCreateEvent/0/1234 --format json
       delivery history --since 7d --format csv > week.csv
+      delivery history 42 --archive processed_events-2024-11.csv.zst
     """
     wanted = EventFilter(
         order_id,
@@ -119,22 +138,51 @@ def history(
         cast("list[Outcome]", outcome or []),
         record.coordinates if record else None,
     )
-    url = settings.load(settings.DatabaseSettings).database_url
-    with database.snapshot(url, "delivery history") as connection:
-        if output_format == "table":
-            count = _table(connection, wanted, limit or TABLE_LIMIT)
-        elif output_format == "json":
-            rows = log.events(connection, wanted, limit)
-            count = output.json_lines(dict(zip(log.COLUMNS, row, strict=True)) for row in rows)
-        else:
-            count = output.csv_lines(log.COLUMNS, log.events(connection, wanted, limit))
+    if archive is not None:
+        with _opened(archive) as file:
+            rows = partial(reading.events, file, archive, wanted)
+            count = _written(rows, output_format, limit)
+    else:
+        count = _of_database(wanted, output_format, limit)
     if not count:
         output.note("no events match")
 
 
-def _table(connection: Connection, wanted: EventFilter, limit: int) -> int:
+def _of_database(wanted: EventFilter, output_format: output.Format, limit: int | None) -> int:
+    url = settings.load(settings.DatabaseSettings).database_url
+    with database.snapshot(url, "delivery history") as connection:
+        count = _written(partial(log.events, connection, wanted), output_format, limit)
+        if not_shown := archived.named(archived.touched(connection, wanted)):
+            output.note(f"months archived, and so not shown: {not_shown}")
+    return count
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[BinaryIO]:
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        file = Path(name).open("rb")  # noqa: SIM115 (only its opening is tried)
+    except OSError as error:
+        raise SettingsError(f"--archive {name}: {error.strerror}") from error
+    with file:
+        yield file
+
+
+def _written(rows: Rows, output_format: output.Format, limit: int | None) -> int:
+    if output_format == "table":
+        return _table(rows, limit or TABLE_LIMIT)
+    if output_format == "json":
+        return output.json_lines(
+            dict(zip(log.COLUMNS, row, strict=True)) for row in rows(limit, log.COLUMNS)
+        )
+    return output.csv_lines(log.COLUMNS, rows(limit, log.COLUMNS))
+
+
+def _table(source: Rows, limit: int) -> int:
     # One row more than is printed tells whether there are more.
-    rows = list(log.events(connection, wanted, limit + 1, _COLUMNS))
+    rows = list(source(limit + 1, _COLUMNS))
     if rows:
         output.table(TABLE, [_cells(*row) for row in rows[-limit:]])
     if len(rows) > limit:

@@ -15,6 +15,7 @@ from delivery import verify as check
 from delivery.broker import topic
 from delivery.cli import output
 from delivery.domain.event import Contract
+from delivery.domain.month import listed
 from delivery.domain.record import UNKNOWN_TOPIC_ID
 from delivery.errors import UnavailableError
 from delivery.history import parse
@@ -119,6 +120,7 @@ def verify(
             )
             count = _written(_with_progress(found, progress), form)
         _note_counts(progress, count)
+        _note_archive(progress)
         if there:
             _note_topic(there, committed, progress)
     if count:
@@ -202,6 +204,14 @@ def _note_counts(progress: Progress, count: int) -> None:
         f"duplicates: {progress.duplicates}, dead letters: {progress.dead_letters}"
     )
     output.note(f"{compared}; findings: {count or 'none'}")
+
+
+def _note_archive(progress: Progress) -> None:
+    if events := progress.archive.events:
+        output.note(
+            f"months archived, and so not compared: {listed(events)} (events: "
+            f"{sum(events.values())}); the offsets of their records are accounted for"
+        )
 
 
 def _note_topic(

@@ -52,10 +52,14 @@ class Logged(NamedTuple):
 
 @dataclass(slots=True)
 class State:
-    """What the database knows of a batch's orders before the batch."""
+    """What the database knows of a batch's orders before the batch.
+
+    `has_archive`: a key that is not in the inbox may have left it with an archived month.
+    """
 
     deliveries: dict[int, Delivery] = field(default_factory=dict)
     inbox: dict[Key, Logged] = field(default_factory=dict)
+    has_archive: bool = False
 
 
 Arrival = tuple[Record, OrderCreated]

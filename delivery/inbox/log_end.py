@@ -29,6 +29,11 @@ SELECT max(record_offset) FROM (
     WHERE record_topic = %(topic)b AND record_partition = %(partition)b
       AND record_offset >= %(begin)b AND record_offset < %(end)b
       AND record_topic_id = ANY(%(ids)b::uuid[])
+    UNION ALL
+    SELECT upper(offsets * int8multirange(int8range(%(begin)b, %(end)b))) - 1 FROM archived_offsets
+    WHERE record_topic = %(topic)b AND record_partition = %(partition)b
+      AND block >= %(begin)b >> 16 AND block <= %(end)b >> 16
+      AND record_topic_id = ANY(%(ids)b::uuid[])
 ) AS logged
 """
 

@@ -21,7 +21,7 @@ from delivery.domain.decide import Decision, decide
 from delivery.domain.event import Contract, OrderCreated, Rejection, decode
 from delivery.domain.record import Record
 from delivery.errors import DeadLetterRefusedError, RaceError, RefusedError
-from delivery.inbox import dead_letters
+from delivery.inbox import archived, dead_letters
 from delivery.inbox.dead_letters import Letter
 from delivery.inbox.rejection_limit import Rejected, RejectionLimit
 from delivery.inbox.statements import Statements
@@ -142,6 +142,8 @@ class Inbox:
             ]
         statements = Statements(self.connection, self.on_wait)
         state = statements.read([event for _, event in events])
+        if state.has_archive:
+            events = archived.without_accounted(self.connection, state, events)
         consumed_at = statements.read_clock()
         decision = decide(state, events)
         conflicts = statements.write(decision, consumed_at)

@@ -20,7 +20,7 @@ from delivery.postgres.sqlstate import first_line, translated_errors
 
 __all__ = ["Connection", "Session", "connect", "options", "require_migrated", "transaction"]
 
-REVISION = "0007"  # the migration this code was written for
+REVISION = "0008"  # the migration this code was written for
 NONE = "none"  # no schema yet
 
 APPLICATION = "delivery worker"

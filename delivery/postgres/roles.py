@@ -33,6 +33,7 @@ _GRANTS = {
         GRANT EXECUTE ON FUNCTION {ensure_partitions}(integer, integer) TO {role};
         GRANT INSERT ON {outbox} TO {role};
         GRANT SELECT, INSERT ON {outbox_periods} TO {role};
+        GRANT SELECT ON {archived_months}, {archived_offsets} TO {role};
     """,
     "announcer": """
         GRANT SELECT, DELETE ON {outbox} TO {role};
@@ -45,7 +46,7 @@ _GRANTS = {
         GRANT SELECT ON {processed_events}, {duplicate_events}, {deliveries}, {dead_letters},
                         {event_history}, {alembic_version}, {schema_revisions}, {outbox},
                         {announcements}, {announced_positions}, {outbox_periods},
-                        {erasures} TO {role};
+                        {erasures}, {archived_months}, {archived_offsets} TO {role};
     """,
     "erasure": """
         GRANT SELECT ON {processed_events}, {duplicate_events}, {deliveries}, {dead_letters},
@@ -58,7 +59,8 @@ _GRANTS = {
 _NAMES = (
     "processed_events", "duplicate_events", "deliveries", "dead_letters", "event_history",
     "alembic_version", "schema_revisions", "outbox", "announcements", "announced_positions",
-    "outbox_periods", "erasures", "ensure_partitions", "erase_personal_data", "forget_statistics",
+    "outbox_periods", "erasures", "archived_months", "archived_offsets", "ensure_partitions",
+    "erase_personal_data", "forget_statistics",
 )  # fmt: skip
 
 # Two who grant on the same table at once would fail with "tuple concurrently updated".

@@ -9,7 +9,9 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -22,7 +24,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSON, UUID
+from sqlalchemy.dialects.postgresql import INT8MULTIRANGE, JSON, UUID
 
 from delivery.domain.vocabulary import CRITERIA, EVENT_OUTCOMES, REASONS, RESOLUTIONS, STATUSES
 
@@ -252,4 +254,44 @@ outbox_periods = Table(
     Column("switched_off_at", Time),
     PrimaryKeyConstraint("switched_on_at"),
     CheckConstraint("switched_off_at >= switched_on_at", name="on_before_off"),
+)
+
+# One row for each file that rows of a month went to; the later parts are of events that came after.
+archived_months = Table(
+    "archived_months",
+    metadata,
+    Column("month", Date, nullable=False),  # its first day
+    Column("part", Integer, nullable=False, autoincrement=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("first_consumed_at", Time, nullable=False),
+    Column("last_consumed_at", Time, nullable=False),
+    Column("file_name", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("manifest", JSON, nullable=False),
+    Column("archived_by", Text, nullable=False, server_default=text("SESSION_USER")),
+    Column("archived_at", Time, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("month", "part"),
+)
+
+# The offsets of archived records: as exact as the rows were, for about a bit each. In blocks of
+# 65,536, so that a look at one offset reads no more than that.
+archived_offsets = Table(
+    "archived_offsets",
+    metadata,
+    Column("record_topic", Text, nullable=False),
+    Column("record_partition", Integer, nullable=False),
+    Column("record_topic_id", UUID, nullable=False),
+    Column("block", BigInteger, nullable=False),  # record_offset >> 16
+    Column("month", Date, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("offsets", INT8MULTIRANGE, nullable=False),
+    PrimaryKeyConstraint(
+        "record_topic", "record_partition", "block", "record_topic_id", "month", "part"
+    ),
+    ForeignKeyConstraint(
+        ["month", "part"],
+        ["archived_months.month", "archived_months.part"],
+        name="fk_archived_offsets_archived_months",
+        ondelete="CASCADE",
+    ),
 )

@@ -1,7 +1,7 @@
 """Proves a database against the guarantee, and against the topic where Kafka is at hand."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from delivery.postgres.database import Connection
 from delivery.postgres.sqlstate import translated_errors
 from delivery.verify import (
     announcements,
+    archive,
     coordinates,
     erasures,
     fold,
@@ -19,6 +20,7 @@ from delivery.verify import (
     payload,
     streams,
 )
+from delivery.verify.archive import Archive
 from delivery.verify.finding import Finding
 from delivery.verify.rows import NO_DELIVERY, Entry
 
@@ -39,6 +41,7 @@ class Progress:
     dead_letters: int = 0
     offsets_in_no_log: int = 0
     offsets_before_takeover: int = 0  # read by the service before, and so in no log
+    archive: Archive = field(default_factory=Archive)  # what left the log, and is not compared
 
     @property
     def rows(self) -> int:
@@ -67,10 +70,12 @@ def findings(
     """
     with translated_errors():
         streams.prepare(connection)
+        progress.archive = archive.read(connection)
         progress.doing = "comparing the log with the deliveries"
         if since is None:
             yield from _extra_deliveries(connection, progress)
-        yield from fold.against_log(contract, _counted(log.entries(connection, since), progress))
+        entries = _counted(log.entries(connection, since), progress)
+        yield from fold.against_log(contract, entries, progress.archive)
         progress.doing = "comparing the duplicates with the log"
         progress.duplicates, progress.dead_letters = log.counts(connection, since)
         for row in log.duplicates(connection, since):

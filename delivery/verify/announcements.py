@@ -7,7 +7,7 @@ from psycopg.sql import SQL
 
 from delivery.postgres.database import Connection
 from delivery.verify.finding import Finding
-from delivery.verify.streams import streamed, within_calendar
+from delivery.verify.streams import is_archived, streamed, within_calendar
 
 # What was imported was not created here: the service before announced it.
 _UNANNOUNCED = SQL("""
@@ -36,9 +36,10 @@ FROM (SELECT order_id, event_time, consumed_at FROM outbox
       SELECT order_id, event_time, announced_at FROM announcements) n (order_id, event_time, time)
 LEFT JOIN processed_events p ON p.order_id = n.order_id AND p.event_time = n.event_time
                             AND p.outcome = 'created'
-WHERE p.order_id IS NULL AND n.time >= coalesce(%(since)s, '-infinity'::timestamptz)
+WHERE p.order_id IS NULL AND NOT {is_archived}
+  AND n.time >= coalesce(%(since)s, '-infinity'::timestamptz)
 ORDER BY n.order_id
-""").format(event_time=within_calendar("n.event_time"))
+""").format(event_time=within_calendar("n.event_time"), is_archived=is_archived("n.event_time"))
 
 
 def findings(connection: Connection, since: datetime | None) -> Iterator[Finding]:

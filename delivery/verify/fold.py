@@ -10,8 +10,11 @@ from typing import Any, NamedTuple
 from delivery.domain.event import DELIVERY_COLUMNS, Contract, OrderCreated
 from delivery.postgres.columns import PERSONAL
 from delivery.verify import payload
+from delivery.verify.archive import Archive
 from delivery.verify.finding import Finding, Kind
 from delivery.verify.rows import NO_DELIVERY, Entry
+
+NOTHING = Archive()
 
 
 class Shape(NamedTuple):
@@ -23,9 +26,12 @@ class Shape(NamedTuple):
     event: OrderCreated | None
 
 
-def against_log(contract: Contract, log: Iterable[Entry]) -> Iterator[Finding]:
+def against_log(
+    contract: Contract, log: Iterable[Entry], archive: Archive = NOTHING
+) -> Iterator[Finding]:
     """The findings of all orders. `log` is ordered by order, and within it as the log is.
 
+    What came before an order's first entry may be in the `archive`.
     After an outcome that can't be right the fold goes on with what the log says, so that one wrong
     row is one finding and not one for each row behind it.
     """
@@ -33,7 +39,7 @@ def against_log(contract: Contract, log: Iterable[Entry]) -> Iterator[Finding]:
     shape: Shape | None = None
     for entry in log:
         if before is not None and before.order_id != entry.order_id:
-            if (finding := _of_delivery(shape, before)) is not None:
+            if (finding := _of_delivery(shape, before, archive)) is not None:
                 yield finding
             before = shape = None
         event: OrderCreated | None = None
@@ -41,12 +47,12 @@ def against_log(contract: Contract, log: Iterable[Entry]) -> Iterator[Finding]:
             yield read
         else:
             event = read
-        if entry.outcome not in (possible := _possible(before, shape, entry)):
+        if entry.outcome not in (possible := _possible(before, shape, entry, archive)):
             yield _contradicted(entry, possible)
         if entry.outcome == "created" or entry.outcome == "updated":
             shape = Shape(entry, event)
         before = entry
-    if before is not None and (finding := _of_delivery(shape, before)) is not None:
+    if before is not None and (finding := _of_delivery(shape, before, archive)) is not None:
         yield finding
 
 
@@ -55,11 +61,13 @@ def extra_delivery(order_id: int, event_time: datetime, detail: str) -> Finding:
     return Finding("extra_delivery", detail, order_id, event_time)
 
 
-def _possible(before: Entry | None, shape: Shape | None, entry: Entry) -> tuple[str, ...]:
+def _possible(
+    before: Entry | None, shape: Shape | None, entry: Entry, archive: Archive
+) -> tuple[str, ...]:
     """The outcomes that `entry` can have after those before it."""
     if before is None:
-        return ("created",)
-    if shape is None:  # what created the delivery is missing: that is a finding already
+        return ("created", *archive.first_outcomes(entry.event_time))
+    if shape is None:  # what created the delivery is archived, or that it is missing was found
         return ("updated", "too_late", "stale")
     return ("updated", "too_late") if entry.event_time > shape.entry.event_time else ("stale",)
 
@@ -69,10 +77,10 @@ def _contradicted(entry: Entry, possible: tuple[str, ...]) -> Finding:
     return _finding("contradicted_outcome", entry, detail + " or ".join(possible))
 
 
-def _of_delivery(shape: Shape | None, last: Entry) -> Finding | None:
+def _of_delivery(shape: Shape | None, last: Entry, archive: Archive) -> Finding | None:
     """What is wrong with the delivery of an order whose last entry is `last`."""
     if shape is None:
-        if last.delivery == NO_DELIVERY:
+        if last.delivery == NO_DELIVERY or archive.holds(_columns(last)["event_time"]):
             return None
         detail = "no event of this order is created or updated"
         return extra_delivery(last.order_id, _columns(last)["event_time"], detail)

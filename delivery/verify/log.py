@@ -11,7 +11,7 @@ from psycopg.sql import SQL
 from delivery.postgres.columns import DELIVERY
 from delivery.postgres.database import Connection
 from delivery.verify.rows import Duplicate, Entry
-from delivery.verify.streams import streamed, within_calendar
+from delivery.verify.streams import is_archived, streamed, within_calendar
 
 _LOG = SQL("""
 SELECT p.order_id, {event_time}, p.outcome, CASE WHEN p.erasure_id IS NULL THEN p.payload END,
@@ -35,16 +35,17 @@ _OF_THE_ENTRY = len(Entry._fields) - 1  # columns; those behind them are the del
 _UNLOGGED_DELIVERIES = SQL("""
 SELECT order_id, {event_time} FROM deliveries d
 WHERE NOT EXISTS (SELECT FROM processed_events p WHERE p.order_id = d.order_id)
+  AND NOT {is_archived}
 ORDER BY order_id
-""").format(event_time=within_calendar("event_time"))
+""").format(event_time=within_calendar("event_time"), is_archived=is_archived("event_time"))
 
 _DUPLICATES = SQL("""
 SELECT d.order_id, {event_time}, CASE WHEN d.erasure_id IS NULL THEN d.payload END,
-       p.order_id IS NOT NULL,
+       p.order_id IS NOT NULL OR {is_archived},
        d.record_topic, d.record_partition, d.record_offset
 FROM duplicate_events d
 LEFT JOIN processed_events p ON p.order_id = d.order_id AND p.event_time = d.event_time
-WHERE (p.order_id IS NULL OR d.payload IS NOT NULL) AND {wanted}
+WHERE (p.order_id IS NULL AND NOT {is_archived} OR d.payload IS NOT NULL) AND {wanted}
 ORDER BY d.record_topic COLLATE "C", d.record_partition, d.record_offset
 """)
 
@@ -69,14 +70,18 @@ def entries(connection: Connection, since: datetime | None) -> Iterator[Entry]:
 
 
 def unlogged_deliveries(connection: Connection) -> Iterator[tuple[int, datetime]]:
-    """The order and the event time of each delivery whose order the log does not have."""
+    """The order and the event time of each delivery whose order the log does not have. Those that
+    an archived event shaped last are left out.
+    """
     yield from streamed(connection, _UNLOGGED_DELIVERIES)
 
 
 def duplicates(connection: Connection, since: datetime | None) -> Iterator[Duplicate]:
     """The duplicates there is something to check of, by coordinates."""
     query = _DUPLICATES.format(
-        event_time=within_calendar("d.event_time"), wanted=_SINCE if since else _ALL
+        event_time=within_calendar("d.event_time"),
+        is_archived=is_archived("d.event_time"),
+        wanted=_SINCE if since else _ALL,
     )
     return map(Duplicate._make, streamed(connection, query, {"since": since}))
 

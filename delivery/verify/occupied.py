@@ -32,6 +32,10 @@ WITH named AS (
     SELECT record_topic, record_partition, record_topic_id, record_offset,
            resolution IS DISTINCT FROM 'replayed'
     FROM dead_letters
+    UNION ALL
+    SELECT record_topic, record_partition, record_topic_id,
+           generate_series(lower(span), upper(span) - 1), true
+    FROM archived_offsets, unnest(offsets) AS span
 ), blocks AS (
     SELECT topic, part, topic_id, min(record_offset) AS first, max(record_offset) AS last,
            count(*) FILTER (WHERE counts) AS rows,
@@ -69,6 +73,13 @@ WITH wanted AS (
            CASE WHEN resolution = 'replayed' THEN NULL ELSE 'dead_letters' END
     FROM wanted JOIN dead_letters
       ON record_topic = topic AND record_partition = part AND record_offset >= start
+    UNION ALL
+    SELECT record_topic, record_partition, record_topic_id,
+           generate_series(greatest(lower(span), start), upper(span) - 1), NULL,
+           'archived_offsets'
+    FROM wanted JOIN archived_offsets
+      ON record_topic = topic AND record_partition = wanted.part AND block >= start >> 16,
+         unnest(offsets) AS span
 ), known AS (
     SELECT record_topic COLLATE "C" AS topic, record_partition, record_offset, order_id, log,
            CASE WHEN record_topic_id <> %(unknown)s

@@ -37,7 +37,7 @@ class Duplicate(NamedTuple):
     order_id: int
     event_time: datetime
     payload: bytes | None
-    has_event: bool  # whether the inbox holds its key
+    has_event: bool  # whether the inbox holds its key, or may have, before its month was archived
     topic: str
     partition: int
     offset: int

@@ -27,6 +27,10 @@ _WITHIN_CALENDAR = """CASE
     WHEN ? < '0001-01-01Z' THEN '0001-01-01Z'
     WHEN ? > '9999-12-31 23:59:59.999999Z' THEN '9999-12-31 23:59:59.999999Z' ELSE ? END"""
 
+_IS_ARCHIVED = """
+date_trunc('month', ? AT TIME ZONE 'UTC')::date IN (SELECT month FROM archived_months)
+"""
+
 
 def prepare(connection: Connection) -> None:
     """Sets what a long read needs, for the transaction."""
@@ -37,6 +41,11 @@ def prepare(connection: Connection) -> None:
 def within_calendar(column: str) -> SQL:
     """The time, or the end of Python's calendar where PostgreSQL's goes on or is infinite."""
     return SQL(_WITHIN_CALENDAR.replace("?", column))
+
+
+def is_archived(column: str) -> SQL:
+    """Whether an event of that time may have left the log with its month."""
+    return SQL(_IS_ARCHIVED.replace("?", column))
 
 
 def streamed(

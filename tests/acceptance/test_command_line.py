@@ -34,6 +34,7 @@ NEEDED = {
     "rewind": {"delivery.inbox", "kafka", "psycopg", "pydantic"},
     "import": {"delivery.inbox", "psycopg", "pydantic"},
     "announce": {"delivery.inbox", "kafka", "psycopg", "pydantic"},
+    "archive": {"psycopg", "pydantic"},
     "erase": {"psycopg", "pydantic"},
     "serve": {"psycopg", "pydantic"},  # the rest when it serves
     "migrate": {"alembic", "psycopg", "pydantic", "sqlalchemy"},

@@ -168,6 +168,10 @@ class Order(BaseModel):
     delivery: Delivery | None
     history: list[Event] = Field(description="The newest thousand at most, the oldest first.")
     truncated: bool = Field(description="There are older ones: /api/events?order_id=… has them.")
+    archived_months: list[str] = Field(
+        description="Months of event times that left the log, such as 2024-11: events of this "
+        "order may be among them, and are not in the history."
+    )
 
 
 class Letter(BaseModel):

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from delivery import history
 from delivery.dead_letters import queries as letter_queries
 from delivery.dead_letters.letter import LetterFilter
+from delivery.history import archived
 from delivery.history.filter import EventFilter
 from delivery.postgres.database import Connection
 from delivery.web import pool, queries
@@ -37,7 +38,8 @@ def order(
     order_id: Annotated[int, Path(ge=1, le=models.LAST_ID)],
 ) -> models.Order:
     """An order: its delivery, and what became of each of its records."""
-    rows = history.page(connection, EventFilter(order_id=order_id), HISTORY_LIMIT + 1)
+    wanted = EventFilter(order_id=order_id)
+    rows = history.page(connection, wanted, HISTORY_LIMIT + 1)
     delivery = queries.delivery(connection, order_id)
     if not rows and delivery is None:
         raise NotFoundError(f"no record of order {order_id} has arrived")
@@ -47,6 +49,7 @@ def order(
         delivery=None if delivery is None else serializer.delivery(delivery),
         history=[serializer.event(row) for row in reversed(rows[:HISTORY_LIMIT])],
         truncated=len(rows) > HISTORY_LIMIT,
+        archived_months=archived.months(archived.touched(connection, wanted)),
     )
 
 

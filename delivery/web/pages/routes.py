@@ -10,7 +10,7 @@ from delivery.dead_letters import queries as letter_queries
 from delivery.dead_letters.letter import STATES, LetterFilter
 from delivery.domain.event import OrderCreated
 from delivery.domain.vocabulary import OUTCOMES, REASONS
-from delivery.history import EventFilter, Position, Row, parse
+from delivery.history import EventFilter, Position, Row, archived, parse
 from delivery.postgres.database import Connection
 from delivery.web import queries
 from delivery.web.pages import (
@@ -75,6 +75,7 @@ def order(request: Request, connection: Reading, order_id: str, before: str = ""
         request,
         "order.html",
         order_id=number,
+        archived=archived.named(archived.touched(connection, EventFilter(order_id=number))),
         is_part=bool(before),
         delivery=timelines.delivery(delivery, is_masked) if delivery else None,
         **timeline,
@@ -86,8 +87,10 @@ def events(request: Request, connection: Reading) -> Response:
     """The newest records of the log that match the filters, which are all in the address."""
     form = forms.activity(request.query_params)
     rows: list[Row] = []
+    not_shown = ""
     if not form.errors:
         rows = history.page_without_texts(connection, form.wanted, ON_ONE_PAGE + 1, form.before)
+        not_shown = archived.named(archived.touched(connection, form.wanted))
     older = ""
     if len(rows) > ON_ONE_PAGE:
         last = history.position(rows[ON_ONE_PAGE - 1])
@@ -103,6 +106,7 @@ def events(request: Request, connection: Reading) -> Response:
         is_filtered=any(form.given.values()),
         is_older=form.before is not None,
         older=older,
+        archived=not_shown,
     )
 
 

@@ -20,8 +20,8 @@ ERASED = "erased"
 _FACTS = (*DELIVERY_COLUMNS[1:], "created_at", "updated_at")
 
 _UNKNOWN = (
-    "What it changed can't be told here: its payload, or that of the event before it, is erased or "
-    "too large, or can't be read by the contract of today."
+    "What it changed can't be told here: its payload, or that of the event before it, is erased, "
+    "archived or too large, or can't be read by the contract of today."
 )
 _NOTHING = "It changed no field but the delivery's event time."
 
