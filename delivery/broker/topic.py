@@ -11,11 +11,11 @@ from time import monotonic
 from uuid import UUID
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.errors import GroupIdNotFoundError
 from kafka.structs import OffsetAndMetadata
 
 from delivery.broker import internals, options
 from delivery.broker.connections import ClientFactory, Connections
+from delivery.broker.group import describe
 from delivery.broker.positions import committed
 from delivery.broker.refusals import Rights
 from delivery.broker.start import metadata_of
@@ -69,13 +69,10 @@ class Topic:
         with options.errors_translated(self.settings, RIGHTS):
             admin = options.connect(KafkaAdminClient, self.settings)
             try:
-                group = admin.describe_groups([self.settings.kafka_group_id])
+                members = describe(admin, self.settings.kafka_group_id).members
             finally:
                 admin.close()
-        found = group[self.settings.kafka_group_id]
-        if (error := found["error"]) and GroupIdNotFoundError.__name__ not in error:
-            raise UnavailableError(f"Kafka does not tell whether the group has members: {error}")
-        if members := found["members"]:
+        if members:
             raise GroupActiveError(
                 f"group {self.settings.kafka_group_id} has {len(members)} active members: stop the "
                 "workers first"

@@ -109,17 +109,23 @@ def snapshot(url: SecretStr, application: str) -> Iterator[Connection]:
             yield connection
 
 
-def require_migrated(connection: Connection) -> None:
-    """Raises NotMigratedError unless this code runs on the schema: on the one that it was written
-    for, and on a later one that says so. The schema is migrated first, and the workers follow.
-    """
+def revision(connection: Connection) -> str:
+    """The revision of the schema that is there; `NONE` where none is."""
     try:
         with transaction(connection):
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except NotMigratedError:
+        return NONE
+    return row[0] if row else NONE
+
+
+def require_migrated(connection: Connection) -> None:
+    """Raises NotMigratedError unless this code runs on the schema: on the one that it was written
+    for, and on a later one that says so. The schema is migrated first, and the workers follow.
+    """
+    found = revision(connection)
+    if found == NONE:
         _require_none_elsewhere(connection)
-        row = None
-    found = row[0] if row else NONE
     if found != REVISION and not _runs_on(connection, found):
         cure = "install a later one" if is_later(found) else "run `delivery migrate`"
         raise NotMigratedError(

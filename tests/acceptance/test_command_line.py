@@ -27,6 +27,7 @@ HEAVY = {
 }
 NEEDED = {
     "worker": {"delivery.inbox", "kafka", "psycopg", "pydantic"},
+    "status": {"kafka", "psycopg", "pydantic"},
     "history": {"psycopg", "pydantic", "sqlalchemy"},
     "dead-letters": {"delivery.inbox", "psycopg", "pydantic"},
     "stats": {"psycopg", "pydantic", "sqlalchemy"},
