@@ -102,7 +102,7 @@ def _json(name: str, value: object) -> str:
             return f'"{value.isoformat()}"'
         case UUID():
             return f'"{value}"'
-        case int():
+        case int() if not isinstance(value, bool):
             return str(value)
         case str() if name == _JSON_TEXT:
             # JSON allows line breaks between tokens only, never inside a string.
