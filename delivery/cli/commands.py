@@ -14,7 +14,7 @@ from delivery import __version__
 # the name of a module here, and of what it holds.
 COMMANDS = {
     "worker": "Consume records until SIGTERM or SIGINT.",
-    "status": "Say whether records are consumed, and what is wrong where they are not.",
+    "status": "Say whether records are consumed, and what is wrong.",
     "history": "Show what became of records, in the order of their arrival.",
     "dead-letters": "Look at rejected records, replay them, or discard them.",
     "stats": "Count records by outcome, deliveries, and open dead letters.",

@@ -34,7 +34,7 @@ def status(
         Literal["table", "json"], typer.Option("--format", help="json is one object on one line.")
     ] = "table",
 ) -> None:
-    """Say whether records are consumed, and what is wrong where they are not.
+    """Say whether records are consumed, and what is wrong.
 
     Shows the group's members with their partitions, when the last record reached
     the log, how many records wait in each partition and since when (by their own
