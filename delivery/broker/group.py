@@ -1,15 +1,26 @@
 """Who is in a consumer group, seen from outside: nobody joins it."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaAdminClient
-from kafka.errors import GroupIdNotFoundError
+from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    GroupIdNotFoundError,
+)
 
 from delivery.domain.record import Partition
 from delivery.errors import UnavailableError
 
 STABLE = "Stable"  # no member is joining or leaving: each has its partitions
+
+# A new broker makes the topic of the offsets when it is asked for a coordinator for the first time,
+# and one that takes over reads it first. kafka-python's admin tells that, and does not ask again.
+_STARTING = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError)
+COORDINATOR_TIMEOUT_S = 10.0
+RETRY_INTERVAL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -31,11 +42,32 @@ class Group:
 
 
 def describe(admin: KafkaAdminClient, name: str) -> Group:
-    """The group as its coordinator knows it. Raises KafkaError or UnavailableError."""
-    told = admin.describe_groups([name])[name]
-    if (error := told["error"]) and GroupIdNotFoundError.__name__ not in error:
+    """The group as its coordinator knows it, after it was waited for where it is starting.
+
+    Raises KafkaError or UnavailableError.
+    """
+    deadline = time.monotonic() + COORDINATOR_TIMEOUT_S
+    while (told := _ask(admin, name)) is None or _is(told["error"], *_STARTING):
+        if time.monotonic() > deadline:
+            raise UnavailableError(f"Kafka has no coordinator yet for group {name}")
+        time.sleep(RETRY_INTERVAL_S)
+    if (error := told["error"]) and not _is(error, GroupIdNotFoundError):
         raise UnavailableError(f"Kafka does not tell whether the group has members: {error}")
     return Group(name, told["group_state"] or "Dead", tuple(map(_member, told["members"])))
+
+
+def _ask(admin: KafkaAdminClient, name: str) -> dict[str, Any] | None:
+    """What is told of the group; None where its coordinator is not known yet."""
+    try:
+        told: dict[str, Any] = admin.describe_groups([name])[name]
+    except _STARTING:
+        return None
+    return told
+
+
+def _is(error: str | None, *kinds: type[Exception]) -> bool:
+    """An error of the group comes as a text with its name."""
+    return error is not None and any(kind.__name__ in error for kind in kinds)
 
 
 def _member(told: dict[str, Any]) -> Member:

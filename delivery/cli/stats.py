@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from delivery import settings
+from delivery.broker import lag, topic
+from delivery.broker.lag import Behind
 from delivery.cli import output
 from delivery.dead_letters import queries
 from delivery.history import stats as history_stats

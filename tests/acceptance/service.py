@@ -11,6 +11,7 @@ from processes import Process, wait_until
 from stream import Sent
 from tables import accounted
 
+from delivery.broker.group import STABLE, describe
 from delivery.postgres.database import Connection
 
 
@@ -66,8 +67,8 @@ class Service:
         with closing(KafkaAdminClient(bootstrap_servers=self.bootstrap_servers)) as admin:
 
             def joined() -> bool:
-                group = admin.describe_groups([self.group])[self.group]
-                return group["group_state"] == "Stable" and len(group["members"]) == number
+                group = describe(admin, self.group)
+                return group.state == STABLE and len(group.members) == number
 
             wait_until(joined, f"{number} workers are in the group", *self.started)
 

@@ -10,7 +10,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 from secured_kafka import PASSWORD, SecuredKafka
 
-from delivery.broker import lag, producer, topic
+from delivery.broker import consumption, lag, producer, topic
 from delivery.broker.producer import Outgoing, Published
 from delivery.broker.topic import Topic
 from delivery.errors import ForbiddenError, UnavailableError
@@ -179,7 +179,40 @@ def test_members_that_may_not_be_seen_are_not_taken_for_none(allowed: Allowed) -
     assert str(raised.value) == f"Kafka's user verifier needs DESCRIBE on group {GROUP}"
 
 
-# serve
+# status, serve
+
+
+def test_a_status_needs_read_on_the_topic_and_describe_on_the_group(allowed: Allowed) -> None:
+    with consumption.opened(allowed("verifier", VERIFY)) as look:
+        seen = look()
+    assert (seen.group.state, seen.group.members) == ("Empty", ())
+    (partition,) = seen.partitions
+    assert (partition.committed, partition.lag) == (5, 5)
+    assert partition.oldest is not None
+
+
+def test_a_status_without_read_on_the_topic_does_not_know_since_when_records_wait(
+    allowed: Allowed,
+) -> None:
+    with consumption.opened(allowed("verifier", LAG)) as look:
+        (partition,) = look().partitions
+    assert (partition.lag, partition.oldest) == (5, None)
+
+
+@pytest.mark.parametrize(
+    ("rights", "missing"),
+    [(LAG[:1], f"DESCRIBE on group {GROUP}"), (LAG[1:], "DESCRIBE on topic {}")],
+    ids=["no group", "no topic"],
+)
+def test_a_status_that_may_not_be_seen_says_why(
+    allowed: Allowed, name: str, rights: list[Right], missing: str
+) -> None:
+    with (
+        pytest.raises(ForbiddenError) as raised,
+        consumption.opened(allowed("verifier", rights)) as look,
+    ):
+        look()
+    assert str(raised.value) == f"Kafka's user verifier needs {missing.format(name)}"
 
 
 def test_the_lag_needs_describe_on_the_topic_and_on_the_group(allowed: Allowed, name: str) -> None:
