@@ -9,9 +9,11 @@ from delivery.broker import lag, topic
 from delivery.broker.lag import Behind
 from delivery.cli import output
 from delivery.dead_letters import queries
+from delivery.errors import ForbiddenError, UnavailableError
 from delivery.history import stats as history_stats
 from delivery.history.stats import Log
 from delivery.postgres import database
+from delivery.settings import KafkaSettings
 
 
 def stats(
@@ -22,7 +24,9 @@ def stats(
     """Count records by outcome, deliveries, and open dead letters.
 
     Deliveries are counted by status, dead letters by reason. It reads the whole
-    log: about half a second for each million records.
+    log: about half a second for each million records. Where Kafka is set it
+    also tells how many records wait in each partition; `delivery status` tells
+    since when, and whether anybody reads them.
 
     \b
     Examples:
@@ -34,15 +38,35 @@ def stats(
         log = history_stats.count(connection)
         deliveries = history_stats.deliveries(connection)
         letters = queries.count_open(connection)
+    waiting = _lag()
     if output_format == "json":
-        output.json_lines([_members(log, deliveries, letters)])
+        output.json_lines(
+            [_members(log, deliveries, letters) | {"lag": waiting and _lags(waiting)}]
+        )
     else:
-        _tables(log, deliveries, letters)
+        _tables(log, deliveries, letters, waiting)
     if log.last_consumed_at is None:
         output.note(
             "the log is empty: `delivery worker` fills it with the records of the topic, "
             "`delivery publish` sends some"
         )
+
+
+def _lag() -> list[Behind] | None:
+    """None where Kafka is not set, or can't tell."""
+    kafka = settings.load_if_set(KafkaSettings)
+    if kafka is None:
+        return None
+    try:
+        with topic.opened(kafka) as there:
+            return lag.behind(there)
+    except (UnavailableError, ForbiddenError) as error:
+        output.note(f"the lag is not known: {error}")
+        return None
+
+
+def _lags(waiting: list[Behind]) -> list[dict[str, Any]]:
+    return [{"partition": f"{p.topic}/{p.partition}", "lag": p.lag} for p in waiting]
 
 
 def _members(log: Log, deliveries: dict[str, int], letters: dict[str, int]) -> dict[str, Any]:
@@ -55,7 +79,9 @@ def _members(log: Log, deliveries: dict[str, int], letters: dict[str, int]) -> d
     }
 
 
-def _tables(log: Log, deliveries: dict[str, int], letters: dict[str, int]) -> None:
+def _tables(
+    log: Log, deliveries: dict[str, int], letters: dict[str, int], waiting: list[Behind] | None
+) -> None:
     output.table(("outcome", "records"), list(log.outcomes.items()))
     output.text()
     output.table(("status", "deliveries"), list(deliveries.items()))
@@ -66,6 +92,9 @@ def _tables(log: Log, deliveries: dict[str, int], letters: dict[str, int]) -> No
         [*open_letters.items(), ("all", sum(letters.values()))],
     )
     output.text()
+    if waiting:
+        output.table(("partition", "lag"), [tuple(p.values()) for p in _lags(waiting)])
+        output.text()
     output.table(
         ("first consumed_at", "last consumed_at"), [(log.first_consumed_at, log.last_consumed_at)]
     )

@@ -30,7 +30,7 @@ NEEDED = {
     "status": {"kafka", "psycopg", "pydantic"},
     "history": {"psycopg", "pydantic", "sqlalchemy"},
     "dead-letters": {"delivery.inbox", "psycopg", "pydantic"},
-    "stats": {"psycopg", "pydantic", "sqlalchemy"},
+    "stats": {"kafka", "psycopg", "pydantic", "sqlalchemy"},
     "verify": {"kafka", "psycopg", "pydantic", "sqlalchemy"},
     "rewind": {"delivery.inbox", "kafka", "psycopg", "pydantic"},
     "import": {"delivery.inbox", "psycopg", "pydantic"},

@@ -12,8 +12,11 @@ from service import Service
 from stream import Sent
 from test_commands import Done, delivery
 
-OLD = datetime.now(UTC) - timedelta(minutes=47)
 UNREACHABLE = "127.0.0.1:1"
+
+
+def long_ago() -> datetime:
+    return datetime.now(UTC) - timedelta(minutes=47)
 
 
 def sent(order_id: int, at: datetime | None = None) -> Sent:
@@ -53,7 +56,7 @@ def test_a_worker_that_reads_all_partitions_is_all_that_is_wanted(service: Servi
 
 
 def test_without_a_worker_it_says_what_waits_and_since_when(service: Service) -> None:
-    service.publish([sent(1, OLD), sent(2), sent(3)])
+    service.publish([sent(1, long_ago()), sent(2), sent(3)])
     done = status(service)
     assert done.returncode == 1
     assert (
@@ -67,7 +70,7 @@ def test_without_a_worker_it_says_what_waits_and_since_when(service: Service) ->
 
 
 def test_a_worker_that_ended_is_missed_and_what_it_read_does_not_wait(service: Service) -> None:
-    service.publish([sent(1, OLD)])
+    service.publish([sent(1, long_ago())])
     service.drain()
     service.publish([sent(2), sent(3)])
     found = told(service)
@@ -115,3 +118,20 @@ def test_without_settings_it_says_what_to_set() -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "DELIVERY_DATABASE_URL is not set" in done.stderr
     assert "DELIVERY_KAFKA_BOOTSTRAP_SERVERS is not set" in done.stderr
+
+
+def test_stats_tell_the_lag_of_each_partition(service: Service) -> None:
+    service.publish([sent(1), sent(2)])
+    found = json.loads(delivery("stats", "--format", "json", **service.settings).stdout)
+    assert found["lag"] == [{"partition": f"{service.topic}/0", "lag": 2}]
+    done = delivery("stats", **service.settings)
+    assert re.search(rf"{service.topic}/0 +2\n", done.stdout)
+
+
+def test_stats_without_kafka_count_all_the_same_and_say_why_there_is_no_lag(
+    service: Service,
+) -> None:
+    settings = service.settings | {"kafka_bootstrap_servers": UNREACHABLE}
+    done = delivery("stats", "--format", "json", **settings)
+    assert (done.returncode, json.loads(done.stdout)["lag"]) == (0, None)
+    assert "the lag is not known: Kafka can't be reached" in done.stderr
