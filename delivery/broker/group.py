@@ -47,22 +47,24 @@ def describe(admin: KafkaAdminClient, name: str) -> Group:
     Raises KafkaError or UnavailableError.
     """
     deadline = time.monotonic() + COORDINATOR_TIMEOUT_S
-    while (told := _ask(admin, name)) is None or _is(told["error"], *_STARTING):
+    while (described := _ask(admin, name)) is None or _is(described["error"], *_STARTING):
         if time.monotonic() > deadline:
             raise UnavailableError(f"Kafka has no coordinator yet for group {name}")
         time.sleep(RETRY_INTERVAL_S)
-    if (error := told["error"]) and not _is(error, GroupIdNotFoundError):
+    if (error := described["error"]) and not _is(error, GroupIdNotFoundError):
         raise UnavailableError(f"Kafka does not tell whether the group has members: {error}")
-    return Group(name, told["group_state"] or "Dead", tuple(map(_member, told["members"])))
+    return Group(
+        name, described["group_state"] or "Dead", tuple(map(_member, described["members"]))
+    )
 
 
 def _ask(admin: KafkaAdminClient, name: str) -> dict[str, Any] | None:
-    """What is told of the group; None where its coordinator is not known yet."""
+    """What Kafka says of the group; None where its coordinator is not known yet."""
     try:
-        told: dict[str, Any] = admin.describe_groups([name])[name]
+        described: dict[str, Any] = admin.describe_groups([name])[name]
     except _STARTING:
         return None
-    return told
+    return described
 
 
 def _is(error: str | None, *kinds: type[Exception]) -> bool:
@@ -70,12 +72,12 @@ def _is(error: str | None, *kinds: type[Exception]) -> bool:
     return error is not None and any(kind.__name__ in error for kind in kinds)
 
 
-def _member(told: dict[str, Any]) -> Member:
+def _member(described: dict[str, Any]) -> Member:
     # A member that is joining has no assignment yet: it is empty bytes then.
-    assignment = told["member_assignment"] or {"assigned_partitions": ()}
+    assignment = described["member_assignment"] or {"assigned_partitions": ()}
     partitions = sorted(
         (assigned["topic"], number)
         for assigned in assignment["assigned_partitions"]
         for number in assigned["partitions"]
     )
-    return Member(told["member_id"], told["client_host"].lstrip("/"), tuple(partitions))
+    return Member(described["member_id"], described["client_host"].lstrip("/"), tuple(partitions))
