@@ -19,8 +19,9 @@ from delivery.cli.arguments import require_text
 from delivery.domain.record import Coordinates
 from delivery.domain.vocabulary import OUTCOMES, Outcome
 from delivery.errors import SettingsError
-from delivery.history import EventFilter, archived, parse
+from delivery.history import EventFilter, announcements, archived, parse
 from delivery.postgres import database
+from delivery.postgres.database import Connection
 
 # A payload may hold personal data, so that a table does not show it.
 TABLE = ("consumed_at", "outcome", "order_id", "event_time", "record", "reason")
@@ -152,6 +153,8 @@ def _of_database(wanted: EventFilter, output_format: output.Format, limit: int |
     url = settings.load(settings.DatabaseSettings).database_url
     with database.snapshot(url, "delivery history") as connection:
         count = _written(partial(log.events, connection, wanted), output_format, limit)
+        if wanted.order_id is not None and output_format == "table":
+            _say_announcement(connection, wanted.order_id)
         if not_shown := archived.named(archived.touched(connection, wanted)):
             output.note(f"months archived, and so not shown: {not_shown}")
     return count
@@ -188,6 +191,15 @@ def _table(source: Rows, limit: int) -> int:
     if len(rows) > limit:
         output.note(f"only the newest {limit} are shown: see --limit, or --format json for all")
     return len(rows)
+
+
+def _say_announcement(connection: Connection, order_id: int) -> None:
+    """Says below the table of an order whether and when its delivery was announced."""
+    rows = log.events(connection, EventFilter(order_id, outcomes=["created"]), None, _COLUMNS)
+    created = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+    for event in announcements.added(connection, created):
+        if announcement := event["announcement"]:
+            output.text(f"announcement: {announcement}")
 
 
 def _cells(*row: Any) -> tuple[object, ...]:

@@ -104,6 +104,21 @@ class StatsQuery(Filters):
     ] = "1m"
 
 
+class Announcement(BaseModel):
+    """Whether the order service was told of a delivery. The coordinates are of that record."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    status: Literal["announced", "waiting", "not_announced"] = Field(
+        description="`waiting`: it is still to be told. `not_announced`: it will not be, for the "
+        "delivery was created while announcements were off."
+    )
+    announced_at: datetime | None
+    topic: str | None
+    partition: int | None
+    offset: int | None
+
+
 class Event(BaseModel):
     """What became of a record: a row of `event_history`."""
 
@@ -131,6 +146,10 @@ class Event(BaseModel):
     erasure_id: int | None = Field(
         description="The row of `erasures`, where its personal data was erased. The payload is a "
         "mark then, which holds its key."
+    )
+    announcement: Announcement | None = Field(
+        description="Of the delivery that this event created. Null where it created none, and "
+        "where nothing was ever to be announced."
     )
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from delivery import history
 from delivery.dead_letters import queries as letter_queries
 from delivery.dead_letters.letter import LetterFilter
-from delivery.history import archived
+from delivery.history import announcements, archived
 from delivery.history.filter import EventFilter
 from delivery.postgres.database import Connection
 from delivery.web import pool, queries
@@ -44,10 +44,11 @@ def order(
     if not rows and delivery is None:
         raise NotFoundError(f"no record of order {order_id} has arrived")
     serializer = Serializer(request)
+    shown = announcements.added(connection, rows[:HISTORY_LIMIT][::-1])
     return models.Order(
         order_id=order_id,
         delivery=None if delivery is None else serializer.delivery(delivery),
-        history=[serializer.event(row) for row in reversed(rows[:HISTORY_LIMIT])],
+        history=[serializer.event(row) for row in shown],
         truncated=len(rows) > HISTORY_LIMIT,
         archived_months=archived.months(archived.touched(connection, wanted)),
     )
@@ -72,7 +73,8 @@ def events(
         following = paging.after_event(request, wanted, history.position(rows[query.limit - 1]))
     paging.link(request, response, following)
     serializer = Serializer(request)
-    events = [serializer.event(row) for row in rows[: query.limit]]
+    shown = announcements.added(connection, rows[: query.limit])
+    events = [serializer.event(row) for row in shown]
     return models.Events(events=events, next=following)
 
 

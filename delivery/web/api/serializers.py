@@ -23,7 +23,10 @@ class Serializer:
         self._is_masked = not settings.web_show_personal_data
 
     def event(self, row: Row) -> models.Event:
-        """A row of `history.page`. A payload that was cut to its beginning is left out."""
+        """A row of `history.page` with its announcement.
+
+        A payload that was cut to its beginning is left out.
+        """
         payload = row["payload"] if row["is_whole"] else None
         if self._is_masked and payload is not None and row["erasure_id"] is None:
             payload = masking.masked_payload(payload)

@@ -10,7 +10,7 @@ from delivery.dead_letters import queries as letter_queries
 from delivery.dead_letters.letter import STATES, LetterFilter
 from delivery.domain.event import OrderCreated
 from delivery.domain.vocabulary import OUTCOMES, REASONS
-from delivery.history import EventFilter, Position, Row, archived, parse
+from delivery.history import EventFilter, Position, Row, announcements, archived, parse
 from delivery.postgres.database import Connection
 from delivery.web import queries
 from delivery.web.pages import (
@@ -169,7 +169,7 @@ def _timeline(
     wanted = EventFilter(order_id=order_id)
     rows = history.page(connection, wanted, ON_ONE_PAGE + 1, before, BEGINNING)
     is_last = len(rows) <= ON_ONE_PAGE
-    rows = rows[:ON_ONE_PAGE][::-1]
+    rows = announcements.added(connection, rows[:ON_ONE_PAGE][::-1])
     if is_last:
         return {"rows": timelines.render(None, rows, is_masked), "older": ""}
     first = history.position(rows[0])
