@@ -20,7 +20,7 @@ from delivery import history
 from delivery.announce import announcements as announcing
 from delivery.announce import outbox
 from delivery.announce.announcements import Topic
-from delivery.broker.transactions import Place
+from delivery.broker.transactions import PartitionOffset
 from delivery.domain.event import Contract
 from delivery.history import announcements
 from delivery.inbox import transaction
@@ -42,7 +42,7 @@ def log(connection: Connection) -> Connection:
     process(connection, value(TWICE), value(TWICE, 5), first=1)
     process(connection, value(TWICE), first=3)
     (row,) = announcing.open_rows(connection, 10)
-    announcing.mark(connection, TOLD, [row], [Place(4, 77)])
+    announcing.mark(connection, TOLD, [row], [PartitionOffset(4, 77)])
     process(connection, value(WAITING), first=4)
     return connection
 
