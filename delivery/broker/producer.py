@@ -1,13 +1,13 @@
 """Kafka, as a producer sees it: records go out, acknowledgements come back and are counted."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from delivery.broker import options
 from delivery.broker.refusals import Rights
@@ -66,9 +66,9 @@ class Publisher:
         """Sends the records in their order, and counts in `published` what became of them.
 
         A record that is larger than the topic takes is left out and its line is noted. At any
-        failure it stops: UnavailableError, SettingsError where there is no such topic and the
-        broker does not make one, ForbiddenError where the right to write is missing. `published`
-        is right then too, and after a Ctrl-C. Memory is bounded.
+        failure it stops: UnavailableError, SettingsError where there is no such topic,
+        ForbiddenError where the right to write is missing. `published` is right then too, and
+        after a Ctrl-C. Memory is bounded.
         """
         largest = self._largest_record()
         try:
@@ -90,14 +90,16 @@ class Publisher:
         all records behind it fail with it.
         """
         topic = self.settings.kafka_topic
-        try:
+        with closing(options.connect(KafkaAdminClient, self.settings)) as admin:
             with options.errors_translated(self.settings, RIGHTS):
-                self.producer.partitions_for(topic)
-        except UnavailableError as error:
-            raise SettingsError(
-                f"Kafka shows no topic {topic}: check DELIVERY_KAFKA_TOPIC, or create the topic"
-            ) from error
-        limit = _max_message_bytes(self.settings)
+                is_absent = _is_absent(admin, topic)
+            if is_absent:
+                raise SettingsError(
+                    f"Kafka has no topic {topic}: check DELIVERY_KAFKA_TOPIC, or create the topic"
+                )
+            limit = _max_message_bytes(admin, topic)
+        with options.errors_translated(self.settings, RIGHTS):
+            self.producer.partitions_for(topic)
         return limit - RECORD_OVERHEAD - limit // 1000  # lz4 grows what it can't compress by less
 
     def _send(self, record: Outgoing, largest: int) -> None:
@@ -141,6 +143,7 @@ def connected(settings: KafkaSettings, published: Published) -> Iterator[Publish
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
         max_block_ms=METADATA_TIMEOUT_MS,
+        allow_auto_create_topics=False,
         metrics_enabled=False,
     )
     try:
@@ -149,13 +152,16 @@ def connected(settings: KafkaSettings, published: Published) -> Iterator[Publish
         producer.close(timeout=CLOSE_TIMEOUT_S)
 
 
-def _max_message_bytes(settings: KafkaSettings) -> int:
-    admin = options.connect(KafkaAdminClient, settings)
-    topic = ConfigResource(ConfigResourceType.TOPIC, settings.kafka_topic, ["max.message.bytes"])
+def _is_absent(admin: KafkaAdminClient, topic: str) -> bool:
+    """To ask makes no topic, whatever the broker does at other questions."""
+    (described,) = admin.describe_topics([topic])
+    return bool(described["error_code"] == UnknownTopicOrPartitionError.errno)
+
+
+def _max_message_bytes(admin: KafkaAdminClient, topic: str) -> int:
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic, ["max.message.bytes"])
     try:
-        described = admin.describe_configs([topic], config_filter="all")["topic"][topic.name]
+        described = admin.describe_configs([resource], config_filter="all")["topic"][topic]
         return int(described["max.message.bytes"]["value"])
     except (KafkaError, LookupError):  # the right to ask is missing
         return KAFKA_MAX_MESSAGE_BYTES
-    finally:
-        admin.close()

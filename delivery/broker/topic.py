@@ -66,17 +66,20 @@ class Topic:
 
         Also UnavailableError, or ForbiddenError where a right is missing.
         """
+        if members := self.members():
+            raise GroupActiveError(
+                f"group {self.settings.kafka_group_id} has {members} active members: stop the "
+                "workers first"
+            )
+
+    def members(self) -> int:
+        """How many members the group has. Raises UnavailableError, or ForbiddenError."""
         with options.errors_translated(self.settings, RIGHTS):
             admin = options.connect(KafkaAdminClient, self.settings)
             try:
-                members = describe(admin, self.settings.kafka_group_id).members
+                return len(describe(admin, self.settings.kafka_group_id).members)
             finally:
                 admin.close()
-        if members:
-            raise GroupActiveError(
-                f"group {self.settings.kafka_group_id} has {len(members)} active members: stop the "
-                "workers first"
-            )
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commits these offsets for the group, as one of its members would.

@@ -9,10 +9,10 @@ import typer
 
 from delivery import errors
 from delivery.cli.commands import command_line
+from delivery.interrupt import INTERRUPTED
 from delivery.invisible import escaped
 
 DONE, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
-INTERRUPTED = 130  # as a shell reports SIGINT
 
 _EXIT_CODES: dict[type[Exception], int] = {
     errors.SettingsError: USAGE,

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from delivery import __version__
+from delivery import __version__, interrupt
 
 # In the order of `delivery --help`, with the first paragraph of each command's own help. Each is
 # the name of a module here, and of what it holds.
@@ -62,6 +62,7 @@ def load(name: str) -> Any:
     if iskeyword(attribute):
         attribute += "_"
     command = getattr(import_module(f"delivery.cli.{attribute}"), attribute)
+    interrupt.raise_again()
     if isinstance(command, typer.Typer):
         return get_command(command)
     alone = typer.Typer(add_completion=False)

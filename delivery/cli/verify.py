@@ -1,8 +1,9 @@
 """`delivery verify`"""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import typer
@@ -17,7 +18,7 @@ from delivery.cli import output
 from delivery.domain.event import Contract
 from delivery.domain.month import listed
 from delivery.domain.record import UNKNOWN_TOPIC_ID
-from delivery.errors import UnavailableError
+from delivery.errors import SettingsError, UnavailableError
 from delivery.history import parse
 from delivery.postgres import database
 from delivery.settings import KafkaSettings
@@ -76,7 +77,8 @@ def verify(
 
     With DELIVERY_KAFKA_BOOTSTRAP_SERVERS set, offsets that no log names are
     looked up in the topic. What retention has deleted there can't be checked,
-    and is counted. Without it the database alone is checked. Where it is set
+    and is counted. A group that has committed nothing, where the log holds
+    records, is no proof: exit code 2. Without it the database alone is checked. Where it is set
     and Kafka can't be reached the exit code is 3; --database-only goes on
     without Kafka.
 
@@ -111,20 +113,23 @@ def verify(
     contract = Contract(settings.load(settings.WorkerSettings).event_timezone)
     progress = Progress()
     with _topic(database_only) as there:
-        committed = there.committed() if there else {}  # before the database's moment
-        records = there.records if there else _no_records
+        committed = _committed(there) if there else {}  # before the database's moment
+        records = partial(_records, there) if there else _no_records
         with database.snapshot(url, "delivery verify") as connection:
             topic_id = there.topic_id if there else UNKNOWN_TOPIC_ID
             found = check.findings(
                 connection, contract, committed, records, progress, since, topic_id
             )
             count = _written(_with_progress(found, progress), form)
+            is_unproved = bool(there) and not committed and check.is_anything_consumed(connection)
         _note_counts(progress, count)
         _note_archive(progress)
         if there:
             _note_topic(there, committed, progress)
-    if count:
-        raise typer.Exit(FOUND)
+        if count:
+            raise typer.Exit(FOUND)
+        if there and is_unproved:
+            _require_known_group(there)
 
 
 @contextmanager
@@ -133,11 +138,28 @@ def _topic(database_only: bool) -> Iterator[topic.Topic | None]:
     if kafka is None:
         yield None
         return
+    with ExitStack() as stack:
+        with _or_without_kafka():
+            there = stack.enter_context(topic.opened(kafka))
+        yield there
+
+
+@contextmanager
+def _or_without_kafka() -> Iterator[None]:
     try:
-        with topic.opened(kafka) as there:
-            yield there
+        yield
     except UnavailableError as error:
         raise UnavailableError(f"{error}; --database-only leaves Kafka alone") from error
+
+
+def _records(there: topic.Topic, *gap: Any) -> Iterator[int]:
+    with _or_without_kafka():
+        yield from there.records(*gap)
+
+
+def _committed(there: topic.Topic) -> dict[tuple[str, int], int]:
+    with _or_without_kafka():
+        return there.committed()
 
 
 def _kafka() -> KafkaSettings | None:
@@ -145,6 +167,19 @@ def _kafka() -> KafkaSettings | None:
     if kafka is None:
         output.note("the topic is not checked: DELIVERY_KAFKA_BOOTSTRAP_SERVERS is not set")
     return kafka
+
+
+def _require_known_group(there: topic.Topic) -> None:
+    """Raises SettingsError where the group has not even begun: the log is another group's."""
+    with _or_without_kafka():
+        if there.members() or there.committed():  # by now
+            return
+    raise SettingsError(
+        f"nothing is proved of topic {there.settings.kafka_topic}, of which group "
+        f"{there.settings.kafka_group_id} has committed no offset, while the log holds records: "
+        "check DELIVERY_KAFKA_GROUP_ID and DELIVERY_KAFKA_TOPIC (--database-only leaves Kafka "
+        "alone)"
+    )
 
 
 def _no_records(*_gap: object) -> Iterator[int]:

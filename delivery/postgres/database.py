@@ -8,7 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
+import structlog
 from psycopg.conninfo import make_conninfo
+from psycopg.errors import Diagnostic
 from pydantic import SecretStr
 
 from delivery.database_url import setting_of
@@ -19,6 +21,8 @@ from delivery.postgres.session import Connection
 from delivery.postgres.sqlstate import first_line, translated_errors
 
 __all__ = ["Connection", "Session", "connect", "options", "require_migrated", "transaction"]
+
+log = structlog.get_logger()
 
 REVISION = "0008"  # the migration this code was written for
 NONE = "none"  # no schema yet
@@ -180,6 +184,7 @@ class Session:
             settings = session.of_worker(self.max_transaction_age)
             self._connection = connect(self.url, APPLICATION, settings, is_first=self._is_first)
             self._is_first = False
+            self._connection.add_notice_handler(_log_warning)
             with transaction(self._connection):
                 self._connection.execute(_END_FROZEN, (APPLICATION, self.max_transaction_age))
         return self._connection
@@ -213,6 +218,14 @@ def _has_news(connection: Connection) -> bool:
     waiting = select.poll()
     waiting.register(connection.fileno(), select.POLLIN)
     return bool(waiting.poll(0))
+
+
+def _log_warning(said: Diagnostic) -> None:
+    """Of a month that stays in the default partition. What a trigger of somebody else's warns of
+    may hold a row's values.
+    """
+    if "ensure_partitions" in (said.context or ""):
+        log.warning("PostgreSQL warns of a partition", detail=said.message_primary)
 
 
 # A server's timeout does not reach a transaction whose client stopped in the middle of a COPY: the

@@ -35,6 +35,10 @@ RELIED_ON = {
     "session_replication_role": "origin",
     "restrict_nonsystem_relation_kind": "",
     "client_min_messages": "warning",
+    # Tables and partitions are plain ones where the database is: PostgreSQL refuses a partitioned
+    # table to whom that place is named by default.
+    "default_tablespace": "",
+    "default_table_access_method": "heap",
     # An error ends the statement; the session goes on, and with it the search for a refused row.
     "exit_on_error": "off",
     # No timeout but those that the kind of session asks for. 0: none.

@@ -17,6 +17,8 @@ from delivery.settings.values import (
     TopicName,
 )
 
+TOPIC = "OrderCreateEvent"  # unless another one is set
+
 NotEmpty = Annotated[str, Field(min_length=1)]
 
 
@@ -26,7 +28,7 @@ class KafkaSettings(BaseSettings):
     model_config = CONFIG
 
     kafka_bootstrap_servers: BootstrapServers
-    kafka_topic: TopicName = "OrderCreateEvent"
+    kafka_topic: TopicName = TOPIC
     kafka_group_id: NotEmpty = "group-delivery"
     kafka_session_timeout: SessionTimeout = timedelta(seconds=45)
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"

@@ -5,6 +5,7 @@ walked through with SCAN, a page at a time: Redis serves others meanwhile, and n
 is there all the time. One that expires or changes in between is taken as it is when it is read.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import tzinfo
@@ -17,6 +18,13 @@ from delivery.takeover.baseline import Known, Line, known
 
 if TYPE_CHECKING:
     from redis import Redis
+
+# A password that is not percent-encoded would be read as a host, a port or a path, and told as one.
+_URL = re.compile(r"(rediss?://([^@/?#]*@)?[^@/?#]*(/\d*)?|unix://([^@/?#]*@)?/[^@?#]*)(\?[^@#]*)?")
+_NO_URL = (
+    "--redis must look like redis://user:password@host:6379/0, in which @ / ? # of a password are "
+    "percent-encoded (%40 for @)"
+)
 
 PREFIX = b"event:order:"
 PAGE = 2000  # keys in one answer
@@ -41,10 +49,12 @@ def connected(url: str) -> Iterator["Redis"]:
         raise SettingsError(
             "`delivery import --redis` needs redis: pip install 'delivery[redis]'"
         ) from error
+    if not _URL.fullmatch(url):
+        raise SettingsError(_NO_URL)
     try:
         client = Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
     except ValueError:
-        raise SettingsError("--redis must look like redis://user:password@host:6379/0") from None
+        raise SettingsError(_NO_URL) from None
     try:
         with client:
             client.ping()

@@ -132,3 +132,16 @@ def _counted(entries: Iterable[Entry], progress: Progress) -> Iterator[Entry]:
             order_id = entry.order_id
             progress.deliveries += entry.delivery != NO_DELIVERY
         yield entry
+
+
+_CONSUMED = """
+SELECT EXISTS (SELECT FROM processed_events WHERE record_topic NOT LIKE 'import:%')
+    OR EXISTS (SELECT FROM duplicate_events WHERE record_topic NOT LIKE 'import:%')
+    OR EXISTS (SELECT FROM dead_letters WHERE record_topic NOT LIKE 'import:%')
+"""
+
+
+def is_anything_consumed(connection: Connection) -> bool:
+    """Whether the logs hold a record of a topic, and not only what was imported."""
+    ((found,),) = connection.execute(_CONSUMED)
+    return bool(found)

@@ -1,5 +1,6 @@
 """What all commands share: how they are listed, and that each imports what it needs and no more."""
 
+import os
 import re
 import subprocess
 import sys
@@ -85,3 +86,42 @@ def test_a_worker_that_runs_imports_no_more(service: Service) -> None:
     worker = service.run("-c", f"{RUN}; {TELL}; sys.exit(code)", "worker", "--drain")
     assert worker.exit_code() == 0
     assert HEAVY & set(worker.stderr().split()) == NEEDED["worker"]
+
+
+# Presses Ctrl-C at the beginning of the import of the module that is its first argument.
+INTERRUPTED = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+module = sys.argv.pop(1)
+sys.meta_path.insert(0, Interrupt())
+from delivery.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["delivery.interrupt", "delivery.cli", "typer", "delivery.cli.history", "pydantic", "psycopg"],
+)
+def test_ctrl_c_while_a_command_is_imported_leaves_no_traceback(module: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, module, "history"],
+        env={k: v for k, v in os.environ.items() if not k.startswith("DELIVERY_")}
+        | {"DELIVERY_DATABASE_URL": "postgresql://u@127.0.0.1:1/d"},
+        capture_output=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")
+
+
+def test_ctrl_c_is_ignored_where_it_was_before() -> None:
+    """As by a shell's background job."""
+    ignoring = INTERRUPTED.replace("default_int_handler", "SIG_IGN")
+    said = python("-c", ignoring, "delivery.cli.history", "history", "--help")
+    assert "Usage" in said

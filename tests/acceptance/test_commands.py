@@ -303,6 +303,15 @@ def test_each_line_is_published_as_it_is(
     assert published(kafka_server, topic, 4) == [(None, line) for line in lines]
 
 
+def test_a_topic_that_is_not_there_is_not_made(kafka_server: KafkaServer) -> None:
+    for _ in range(2):
+        done = publish(kafka_server, "nobody-made-it", "-", stdin=b"1\n")
+        assert_one_line(done, 2, "Kafka has no topic nobody-made-it", "create the topic")
+    consumer = KafkaConsumer(bootstrap_servers=kafka_server.bootstrap_servers)
+    assert "nobody-made-it" not in consumer.topics()
+    consumer.close()
+
+
 def test_an_orders_id_is_the_key_where_it_can_be_read(
     kafka_server: KafkaServer, make_topic: Callable[[int], str]
 ) -> None:

@@ -44,6 +44,11 @@ def test_whoever_stops_the_pages_waits_for_the_answers_in_hand() -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS)
+def test_a_limit_of_file_descriptors_is_set_for_whoever_listens(unit: str) -> None:
+    assert deployment.unit(unit)["LimitNOFILE"] == ["4096"]
+
+
+@pytest.mark.parametrize("unit", UNITS)
 def test_systemd_does_not_start_again_what_a_new_start_does_not_cure(unit: str) -> None:
     lines = deployment.unit(unit)
     assert lines["RestartPreventExitStatus"] == [f"{cli.NO} {cli.USAGE}"]

@@ -23,11 +23,13 @@ from records import at, batch, value
 from benchmarks import redis_server
 from delivery.announce import outbox
 from delivery.domain.event import Contract
+from delivery.errors import SettingsError
 from delivery.inbox import transaction
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 from delivery.postgres.roles import grant
 from delivery.takeover import baseline as lines_of
+from delivery.takeover import redis_keys
 from delivery.takeover.transaction import Import
 from delivery.verify import Progress, findings
 from delivery.web.masking import masked_payload
@@ -545,3 +547,24 @@ def test_a_redis_that_is_away_or_wants_a_login_is_reported(
     assert refused.returncode == 2
     assert delivery("import", "--redis", "http://x").returncode == 2
     assert "secret" not in away.stderr + refused.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:{}@b@127.0.0.1:1/0",
+        "redis://:{}/b@127.0.0.1:1/0",
+        "redis://:1/{}@127.0.0.1:1/0",
+        "redis://:1?{}@127.0.0.1:1/0",
+        "redis://:1#{}@127.0.0.1:1/0",
+        "rediss://u:{}@127.0.0.1:1/0#",
+        "memcached://:{}@127.0.0.1:1/0",
+        "{}",
+    ],
+)
+def test_a_password_of_redis_that_is_not_percent_encoded_is_refused_and_not_told(url: str) -> None:
+    pytest.importorskip("redis")
+    with pytest.raises(SettingsError) as raised, redis_keys.connected(url.format("s3cr3t")):
+        pass
+    assert "percent-encoded" in str(raised.value)
+    assert "s3cr3t" not in str(raised.value)

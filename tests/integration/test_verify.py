@@ -405,10 +405,41 @@ def test_an_offset_beyond_the_end_of_the_topic_is_cut(story: Story, verify: Veri
     assert (done.code, done.found) == (1, [("unaccounted_record", None, 15)])
 
 
-def test_a_group_that_committed_nothing_is_reported(verify: Verify) -> None:
+def test_a_group_that_committed_nothing_proves_nothing(verify: Verify) -> None:
     done = verify(kafka_group_id="unknown")
+    assert (done.code, done.lines) == (2, [])
+    assert "of which group unknown has committed no offset" in done.told
+    assert "check DELIVERY_KAFKA_GROUP_ID" in done.told
+
+
+IMPORTED = """
+INSERT INTO processed_events (order_id, event_time, outcome, payload, record_topic,
+                              record_partition, record_offset, record_time)
+VALUES (1, '2026-11-01Z', 'created',
+        '{"event": {"orderId": 1}, "createdAt": "2026-11-01T00:00:00Z"}', 'import:file', 0, 1,
+        now());
+INSERT INTO deliveries (order_id, event_time) VALUES (1, '2026-11-01Z')
+"""
+
+
+def test_a_group_that_committed_nothing_yet_is_reported(
+    story: Story, verify: Verify, migrated_template: str
+) -> None:
+    with cloned(story.server, migrated_template, "verified_unread") as url:
+        done = verify(database_url=url, kafka_group_id="unknown")
+        assert done.code == 0
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(IMPORTED)
+        done = verify(database_url=url, kafka_group_id="unknown")
     assert done.code == 0
     assert "group unknown has committed no offset" in done.told
+
+
+def test_a_database_that_is_not_there_is_no_reason_to_leave_kafka_alone(verify: Verify) -> None:
+    done = verify(database_url="postgresql://postgres@127.0.0.1:1/delivery")
+    assert done.code == 3
+    assert "PostgreSQL can't be reached" in done.told
+    assert "--database-only" not in done.told
 
 
 def test_what_retention_deleted_is_counted_and_no_finding(
