@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +16,12 @@ from announced import DOOMED, assert_announced_once, open_rows, orders, records
 from kafka import KafkaConsumer
 from processes import Process, wait_until
 from service import Service
-from stream import stream
+from stream import Sent, stream
+
+from delivery.announce import outbox
+from delivery.domain.event import Contract
+from delivery.domain.record import Record, record_time
+from delivery.inbox import transaction
 
 Contents = Callable[[], dict[str, list[str]]]
 
@@ -33,6 +38,16 @@ class Announcing:
 
     def drain_worker(self, **settings: str) -> dict[str, int]:
         return self.service.drain(announce_topic=self.topic, **settings)
+
+    def create(self, sent: Sequence[Sent]) -> None:
+        """Fills the outbox as a worker would, without starting one."""
+        connection = self.service.connection
+        written = outbox.of_worker(connection, is_wanted=True)
+        records = [
+            Record("orders", 0, offset, record_time(one.milliseconds), one.key, one.value, ())
+            for offset, one in enumerate(sent)
+        ]
+        transaction.process(connection, Contract(), records, written)
 
     def announcer(self, *options: str, **settings: str) -> Process:
         arguments = ("-m", "delivery", "announce", *options)
@@ -210,8 +225,7 @@ STEPS = [
 def test_an_announcer_killed_between_two_steps_announces_each_delivery_once(
     announcing: Announcing, owner: str, function: str, moment: str
 ) -> None:
-    announcing.service.publish(stream(35, 300))
-    announcing.drain_worker()
+    announcing.create(stream(35, 300))
     doomed = announcing.doomed("SIGKILL", owner, function, moment, "1")
     assert doomed.exit_code() == -signal.SIGKILL, doomed.stderr()
     announcing.drain()
@@ -222,8 +236,7 @@ def test_an_announcer_killed_between_two_steps_announces_each_delivery_once(
 def test_an_announcer_killed_at_each_statement_announces_each_delivery_once(
     announcing: Announcing, calls: int
 ) -> None:
-    announcing.service.publish(stream(36, 100))
-    announcing.drain_worker()
+    announcing.create(stream(36, 100))
     words = ("psycopg:Connection", "execute", "after", str(calls))
     doomed = announcing.doomed("SIGKILL", *words)
     assert doomed.exit_code() == -signal.SIGKILL, doomed.stderr()
