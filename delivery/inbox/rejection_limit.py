@@ -5,8 +5,8 @@ records but a broken agreement, and thousands of dead letters would be somebody'
 the transaction that reaches the limit is written: Kafka keeps its records for a worker that reads
 them. A transaction is a whole batch, or a portion of one where the database refuses rows.
 
-A row is counted as the records arrive, and in each partition by itself: a producer that writes to
-one partition only would otherwise hide behind its healthy neighbours.
+A streak is counted as the records arrive, and in each partition by itself: a producer that writes
+to one partition only would otherwise hide behind its healthy neighbours.
 """
 
 from collections import Counter
@@ -32,15 +32,15 @@ class RejectionLimit:
         """The streaks after `batch`. Raises FloodError where one reaches the limit within it."""
         if not rejected and not self.streaks:
             return self.streaks
-        lost = {record.coordinates for record, _ in rejected}
+        coordinates = {record.coordinates for record, _ in rejected}
         streaks = dict(self.streaks)
         for record in batch:
-            is_rejected = record.coordinates in lost
-            for of in (None, record.topic_partition):
-                streaks[of] = streaks.get(of, 0) + 1 if is_rejected else 0
-                if 0 < self.limit == streaks[of]:
-                    raise FloodError(_message(self.limit, of, record, rejected))
-        return {of: length for of, length in streaks.items() if length}
+            is_rejected = record.coordinates in coordinates
+            for partition in (None, record.topic_partition):
+                streaks[partition] = streaks.get(partition, 0) + 1 if is_rejected else 0
+                if 0 < self.limit == streaks[partition]:
+                    raise FloodError(_message(self.limit, partition, record, rejected))
+        return {partition: length for partition, length in streaks.items() if length}
 
 
 def _message(

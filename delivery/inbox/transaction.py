@@ -55,7 +55,7 @@ Outbox = Callable[[Statements, Decision, datetime], None]
 
 
 def no_outbox(_statements: Statements, _decision: Decision, _consumed_at: datetime) -> None:
-    """Writes nothing down: nobody is told of a delivery."""
+    """Writes nothing down: nothing is announced."""
 
 
 def process(
@@ -134,7 +134,7 @@ class Inbox:
         """Read, decide, write. Runs inside a transaction and commits nothing."""
         letters = dead_letters.at(self.connection, [record for record, _ in batch])
         events = [(record, event) for record, event in batch if isinstance(event, OrderCreated)]
-        rejected = [(record, no) for record, no in batch if isinstance(no, Rejection)]
+        rejected = [(record, event) for record, event in batch if isinstance(event, Rejection)]
         if letters:
             events = [(r, e) for r, e in events if not _is_discarded(letters.get(r.coordinates))]
             rejected = [

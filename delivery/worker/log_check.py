@@ -26,7 +26,7 @@ class LogCheck:
     database: Session
     _joins: int = -1  # as of the last look
     _ends: dict[PartitionLog, int] = field(default_factory=dict)  # up to which the log lacked rows
-    _untold: set[PartitionLog] = field(default_factory=set)  # of these
+    _unwarned: set[PartitionLog] = field(default_factory=set)  # of these
 
     def is_due(self) -> bool:
         """Whether there is no session, or an assignment that was not looked at."""
@@ -43,7 +43,7 @@ class LogCheck:
         for partition, offset in missing.items():
             self.consumer.rewind_to(partition, offset)
         self._ends |= {partition: claims[partition] for partition in missing}
-        self._untold |= missing.keys()
+        self._unwarned |= missing.keys()
         self._joins = joins
 
     def lacked(self, records: Sequence[Record]) -> int:
@@ -61,13 +61,13 @@ class LogCheck:
                 lacked += 1
                 self._warn_once(partition, record.offset)
         self._ends = {p: end for p, end in self._ends.items() if reached.get(p, 0) < end}
-        self._untold &= self._ends.keys()
+        self._unwarned &= self._ends.keys()
         return lacked
 
     def _warn_once(self, partition: PartitionLog, first: int) -> None:
-        if partition not in self._untold:
+        if partition not in self._unwarned:
             return
-        self._untold.remove(partition)
+        self._unwarned.remove(partition)
         log.warning(
             "the log lacks records below the committed offset: reading them again",
             partition=f"{partition[0]}/{partition[1]}",

@@ -67,16 +67,16 @@ def stream(
 
     With `keyed` the records of an order lie in one partition, otherwise anywhere.
     """
-    some, now = random.Random(seed), datetime.now(UTC).replace(microsecond=0)
+    rng, now = random.Random(seed), datetime.now(UTC).replace(microsecond=0)
     start = round(now.timestamp() * 1000)
     sent: list[Sent] = []
     good: list[Sent] = []
     for number in range(count):
-        kind = some.choices(list(KINDS), list(KINDS.values()))[0] if good else "new"
-        record = _record(some, kind, number + 1, good, now, zone)
+        kind = rng.choices(list(KINDS), list(KINDS.values()))[0] if good else "new"
+        record = _record(rng, kind, number + 1, good, now, zone)
         if record.event is not None:
             good.append(record)
-        partition, key = some.randrange(partitions), record.key
+        partition, key = rng.randrange(partitions), record.key
         if keyed and record.event is not None:
             order_id = record.event.order_id
             partition, key = order_id % partitions, str(order_id).encode()
@@ -119,48 +119,48 @@ def _outcome(log: dict[Key, Any], shaped: dict[int, Event], event: Event) -> str
 
 
 def _record(
-    some: random.Random, kind: str, number: int, good: list[Sent], now: datetime, zone: tzinfo
+    rng: random.Random, kind: str, number: int, good: list[Sent], now: datetime, zone: tzinfo
 ) -> Sent:
     # Half of what comes again comes soon: within a batch and across batches.
-    before = some.choice(good[-50:] if some.random() < 0.5 else good) if good else None
+    before = rng.choice(good[-50:] if rng.random() < 0.5 else good) if good else None
     if before is None or before.event is None or kind == "new":
-        return _event(some, number, _moment(some, now), zone)
+        return _event(rng, number, _moment(rng, now), zone)
     match kind:
         case "resent":
             return before
         case "respelled":
             document = before.event.document
-            respelled = json.dumps(document, indent=some.choice([None, 1]), sort_keys=True)
+            respelled = json.dumps(document, indent=rng.choice([None, 1]), sort_keys=True)
             return before._replace(value=respelled.encode())
         case "conflict":
-            return _event(some, before.event.order_id, before.event.event_time, zone)
+            return _event(rng, before.event.order_id, before.event.event_time, zone)
         case "broken":
-            value, reason = some.choice(list(BROKEN.values()))
+            value, reason = rng.choice(list(BROKEN.values()))
             return Sent(0, b"\0\xff", value, 0, None, reason)  # a tombstone must have a key
         case _:
-            return _event(some, before.event.order_id, _moment(some, now), zone)
+            return _event(rng, before.event.order_id, _moment(rng, now), zone)
 
 
-def _event(some: random.Random, order_id: int, event_time: datetime, zone: tzinfo) -> Sent:
-    limit = _moment(some, event_time + timedelta(days=500)) if some.random() < 0.5 else None
+def _event(rng: random.Random, order_id: int, event_time: datetime, zone: tzinfo) -> Sent:
+    limit = _moment(rng, event_time + timedelta(days=500)) if rng.random() < 0.5 else None
     order: dict[str, Any] = {"orderId": order_id, "giftWrap": {"color": "\0", "price": 1.5}}
-    order |= {name: some.choice([None, some.randint(-9, 10**9)]) for name in FIELDS}
-    order["requestMessage"] = some.choice(MESSAGES)
+    order |= {name: rng.choice([None, rng.randint(-9, 10**9)]) for name in FIELDS}
+    order["requestMessage"] = rng.choice(MESSAGES)
     order = {name: value for name, value in order.items() if value is not None}
     columns = tuple(order.get(name) for name in FIELDS)
     if limit is not None:
-        order["deliveryLimitedAt"] = _written(some, limit, zone)
-    document = {"event": order, "createdAt": _written(some, event_time, zone), "eventId": order_id}
-    value = json.dumps(document, ensure_ascii=some.random() < 0.5).encode()
+        order["deliveryLimitedAt"] = _written(rng, limit, zone)
+    document = {"event": order, "createdAt": _written(rng, event_time, zone), "eventId": order_id}
+    value = json.dumps(document, ensure_ascii=rng.random() < 0.5).encode()
     event = Event(order_id, event_time, (*columns, limit, event_time), document)
     return Sent(0, None, value, 0, event)
 
 
-def _moment(some: random.Random, before: datetime) -> datetime:
+def _moment(rng: random.Random, before: datetime) -> datetime:
     """A moment of the last 400 days, or 10 years ago, where the log has no monthly partition."""
-    days = some.uniform(3650, 3660) if some.random() < 0.05 else some.uniform(0, 400)
+    days = rng.uniform(3650, 3660) if rng.random() < 0.05 else rng.uniform(0, 400)
     moment = before - timedelta(days=days)
-    match some.randrange(3):
+    match rng.randrange(3):
         case 0:
             return moment.replace(second=0, microsecond=0)
         case 1:
@@ -169,19 +169,19 @@ def _moment(some: random.Random, before: datetime) -> datetime:
             return moment
 
 
-def _written(some: random.Random, time: datetime, zone: tzinfo) -> Any:
+def _written(rng: random.Random, time: datetime, zone: tzinfo) -> Any:
     """The time in one of the forms that are on the wire, some with digits below a microsecond."""
     local = time.astimezone(zone).replace(tzinfo=None)
-    match some.randrange(4):
+    match rng.randrange(4):
         case 0:
-            return _array(local, nanoseconds=some.randrange(1000))
+            return _array(local, nanoseconds=rng.randrange(1000))
         case 1:
             return local.isoformat()
         case 2:
-            elsewhere = timezone(timedelta(minutes=some.choice([-570, 0, 540])))
+            elsewhere = timezone(timedelta(minutes=rng.choice([-570, 0, 540])))
             return time.astimezone(elsewhere).isoformat(timespec="microseconds")
         case _:
-            return time.strftime(f"%Y-%m-%dT%H:%M:%S.%f{some.randrange(1000):03}Z")
+            return time.strftime(f"%Y-%m-%dT%H:%M:%S.%f{rng.randrange(1000):03}Z")
 
 
 def _array(local: datetime, nanoseconds: int) -> list[int]:
