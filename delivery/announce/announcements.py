@@ -57,6 +57,8 @@ SELECT announced_partition, announced_topic_id, next_offset FROM announced_posit
 WHERE announced_topic = %b
 """
 
+_TOPICS = "SELECT DISTINCT announced_topic FROM announced_positions ORDER BY 1"
+
 _SET_POSITIONS = """
 INSERT INTO announced_positions
 SELECT %b, number, %b, next_offset
@@ -138,6 +140,12 @@ def positions(connection: Connection, topic: str) -> dict[int, Position]:
     with transaction(connection):
         found = connection.execute(_POSITIONS, (topic,)).fetchall()
     return {partition: Position(*position) for partition, *position in found}
+
+
+def topics(connection: Connection) -> list[str]:
+    """The topics that were ever announced to."""
+    with transaction(connection):
+        return [topic for (topic,) in connection.execute(_TOPICS)]
 
 
 def set_positions(connection: Connection, topic: Topic, offsets: Mapping[int, int]) -> None:

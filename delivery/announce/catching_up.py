@@ -18,6 +18,7 @@ from delivery.broker import committed
 from delivery.broker.committed import Extent, Found
 from delivery.broker.transactions import PartitionOffset
 from delivery.domain.record import UNKNOWN_TOPIC_ID
+from delivery.errors import SettingsError
 from delivery.postgres.database import Connection
 from delivery.settings import KafkaSettings
 
@@ -27,10 +28,26 @@ log = structlog.get_logger()
 def catch_up(connection: Connection, kafka: KafkaSettings, name: str) -> Topic:
     """Marks the open rows that the topic's end holds already, and returns the topic.
 
+    The ends of topics that were announced to before, under another DELIVERY_ANNOUNCE_TOPIC, are
+    looked at too: what was committed there last may not be marked, and would be sent again here.
     Where nothing was ever announced to it, the present end is noted as the place to look from:
     before the first announcement goes there. Raises SettingsError where there is no such topic,
     ForbiddenError or UnavailableError.
     """
+    for former in announcements.topics(connection):
+        if former != name:
+            _catch_up_former(connection, kafka.model_copy(update={"kafka_topic": former}), former)
+    return _catch_up(connection, kafka, name)
+
+
+def _catch_up_former(connection: Connection, kafka: KafkaSettings, name: str) -> None:
+    try:
+        _catch_up(connection, kafka, name)
+    except SettingsError:  # a wrong setting is told of the present topic too
+        log.info("there is no such topic any more, and none of its records to mark", topic=name)
+
+
+def _catch_up(connection: Connection, kafka: KafkaSettings, name: str) -> Topic:
     state = committed.state(kafka, name)
     topic = Topic(name, state.topic_id)
     positions = announcements.positions(connection, name)

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from announced import DOOMED, assert_announced_once, open_rows, orders, records
-from kafka import KafkaConsumer
+from kafka import KafkaAdminClient, KafkaConsumer
 from processes import Process, wait_until
 from service import Service
 from stream import Sent, stream
@@ -230,6 +230,37 @@ def test_an_announcer_killed_between_two_steps_announces_each_delivery_once(
     assert doomed.exit_code() == -signal.SIGKILL, doomed.stderr()
     announcing.drain()
     assert_announced_once(announcing.service, announcing.topic)
+
+
+def test_what_is_committed_to_the_topic_of_before_is_not_announced_to_the_present_one(
+    announcing: Announcing, make_topic: Callable[[int], str]
+) -> None:
+    announcing.service.publish(stream(42, 300))
+    announcing.drain_worker()
+    kill_before_it_marks(announcing)
+    present = Announcing(announcing.service, make_topic(2))
+    present.drain()
+    assert records(announcing.service, present.topic) == []
+    assert_announced_once(announcing.service, announcing.topic)
+
+
+def test_what_was_committed_to_a_topic_that_is_gone_is_announced_to_the_present_one(
+    announcing: Announcing, make_topic: Callable[[int], str]
+) -> None:
+    announcing.service.publish(stream(43, 300))
+    announcing.drain_worker()
+    kill_before_it_marks(announcing)
+    with closing(KafkaAdminClient(bootstrap_servers=announcing.service.bootstrap_servers)) as admin:
+        admin.delete_topics([announcing.topic])
+    present = Announcing(announcing.service, make_topic(2))
+    present.drain()
+    assert_announced_once(announcing.service, present.topic)
+
+
+def kill_before_it_marks(announcing: Announcing) -> None:
+    """Its announcements are committed to Kafka, and the database does not know it."""
+    doomed = announcing.doomed("SIGKILL", "delivery.announce.announcements", "mark", "before", "1")
+    assert doomed.exit_code() == -signal.SIGKILL, doomed.stderr()
 
 
 @pytest.mark.parametrize("calls", range(1, 21))
