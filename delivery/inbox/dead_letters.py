@@ -13,8 +13,8 @@ from delivery.errors import RaceError
 from delivery.postgres.database import Connection
 
 _AT = """
-SELECT l.record_topic, l.record_partition, l.record_offset, l.record_topic_id, l.dead_letter_id,
-       l.resolution, l.reason, l.error
+SELECT l.record_topic, l.record_partition, l.record_offset, l.record_time,
+       l.record_topic_id, l.dead_letter_id, l.resolution, l.reason, l.error
 FROM unnest(%b::text[], %b::integer[], %b::bigint[], %b::bigint[]) AS span (topic, part, low, high)
 JOIN dead_letters l ON l.record_topic = span.topic AND l.record_partition = span.part
                    AND l.record_offset BETWEEN span.low AND span.high
@@ -31,6 +31,7 @@ FROM unnest(%b::text[], %b::integer[], %b::bigint[], %b::uuid[], %b::timestamptz
 ON CONFLICT (record_topic, record_partition, record_offset, record_topic_id)
 DO UPDATE SET reason = excluded.reason, error = excluded.error
 WHERE dead_letters.resolved_at IS NULL
+  AND dead_letters.record_time IS NOT DISTINCT FROM excluded.record_time
 """
 
 _RESOLVE = """
@@ -55,18 +56,25 @@ class Letter(NamedTuple):
 
 
 def at(connection: Connection, records: Sequence[Record]) -> dict[Coordinates, Letter]:
-    """The letters of `records`, by their coordinates. One of a topic that had the name before is
-    another record's; one without a topic's id is from a version that knew none.
+    """The letters of `records`, by their coordinates.
+
+    One of a topic that had the name before is another record's, and so is one of another time: an
+    unclean leader election puts other records at the offsets of lost ones. One without a topic's id
+    is from a version that knew none.
     """
     rows = [(*partition, *offsets) for partition, offsets in offset_ranges(records).items()]
     columns = [list(column) for column in zip(*rows, strict=True)]
     found = connection.execute(_AT, columns).fetchall()
-    topic_ids = {r.coordinates: r.topic_id for r in records} if found else {}
-    letters = [((topic, part, offset), Letter(*letter)) for topic, part, offset, *letter in found]
+    there = {r.coordinates: r for r in records} if found else {}
+    letters = [
+        (there[topic, part, offset], time, Letter(*letter))
+        for topic, part, offset, time, *letter in found
+        if (topic, part, offset) in there
+    ]
     return {
-        coordinates: letter
-        for coordinates, letter in letters
-        if may_be_same_topic(letter.topic_id, topic_ids.get(coordinates, letter.topic_id))
+        record.coordinates: letter
+        for record, time, letter in letters
+        if time == record.time and may_be_same_topic(letter.topic_id, record.topic_id)
     }
 
 

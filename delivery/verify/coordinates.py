@@ -45,6 +45,13 @@ class Before(NamedTuple):
     offsets: int
 
 
+# The logs keep no leader epoch, and so can't tell which of the two Kafka still has.
+_WHY_TWICE = (
+    "after an unclean leader election Kafka has another record at the offset of a lost one, and "
+    "both were processed: nothing to mend; without such an election other hands wrote a row"
+)
+
+
 def account(
     occupied: Iterable[Occupied],
     committed: Mapping[PartitionLog, int],
@@ -95,7 +102,7 @@ def _rows_of(row: Occupied) -> str:
     detail = f"{row.rows} rows in {logs}"
     if row.first_order != row.last_order:
         detail += f", of orders {row.first_order} and {row.last_order}"
-    return detail
+    return f"{detail}; {_WHY_TWICE}"
 
 
 def _before(gap: Gap, first: int) -> Gap | Before:

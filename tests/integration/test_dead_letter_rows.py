@@ -312,6 +312,22 @@ def test_a_discarded_letter_stays_discarded_and_its_record_is_not_processed(
     assert contents() == before
 
 
+@pytest.mark.parametrize("is_discarded", [True, False])
+def test_another_record_at_the_offset_of_a_lost_one_is_processed_whatever_its_letter_says(
+    connection: Connection, is_discarded: bool
+) -> None:
+    """An unclean leader election puts it there; the lost record's letter stays as it is."""
+    process(connection, batch(b"no JSON", b"no JSON"))
+    if is_discarded:
+        discard(connection)
+    letters = rows_of(connection, LETTERS)
+    later = RECEIVED + timedelta(seconds=1)
+    others = [r._replace(time=later) for r in batch(value(1), value(2, FUTURE))]
+    assert process(connection, others)["created"] == 1
+    assert rows_of(connection, DELIVERIES) == [(1, None, at(0))]
+    assert rows_of(connection, LETTERS) == letters
+
+
 def test_a_letter_that_is_discarded_meanwhile_is_not_processed(
     connection: Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
