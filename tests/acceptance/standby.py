@@ -23,18 +23,20 @@ _REPLAYED = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
 class Pair:
     """A primary and its standby, each on a folder and a port that it keeps."""
 
-    def __init__(self, folder: Path, primary: PostgresServer, settings: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, primary: PostgresServer, primary_folder: Path, settings: dict[str, str]
+    ) -> None:
         self.primary = primary
         self.settings = settings
         self._folder = folder
         self._made = 0
-        self._ports = [primary.port, free_port()]
-        self.standby = self._follow(self._ports[1])
+        self._folders = {primary.port: primary_folder, free_port(): folder}  # by port
+        self.standby = self._follow()
 
     @property
     def url(self) -> str:
         """As libpq takes several hosts: whichever of them can be written to."""
-        hosts = ",".join(f"{HOST}:{port}" for port in self._ports)
+        hosts = ",".join(f"{HOST}:{port}" for port in self._folders)
         return f"postgresql://postgres@{hosts}/{DATABASE}?target_session_attrs=read-write"
 
     def require_standby(self, *, required: bool = True) -> None:
@@ -88,16 +90,25 @@ class Pair:
         """The standby can be written to from now on, and is the primary of a new standby's."""
         with connected(self.standby) as connection:
             assert connection.execute("SELECT pg_promote(true, 60)").fetchone() == (True,)
+            connection.execute(
+                "ALTER SYSTEM RESET primary_conninfo"
+            )  # its standby would inherit it
         self.primary = self.standby
 
     def replace_standby(self) -> None:
-        """A new standby of today's primary, where the old primary was."""
-        (free,) = [port for port in self._ports if port != self.primary.port]
-        self.standby = self._follow(free)
+        """A new standby of today's primary, on the port where the old primary was."""
+        self.standby = self._follow()
 
-    def _follow(self, port: int) -> PostgresServer:
+    def restart_primary(self, crash: bool) -> None:
+        """Without a failover: it comes back, and the standby follows it as before."""
+        port = self.primary.port
+        self.primary.kill() if crash else self.primary.stop()
+        self.primary = postgres.start(self._folders[port], port, self.settings)
+
+    def _follow(self) -> PostgresServer:
+        (port,) = [port for port in self._folders if port != self.primary.port]
         self._made += 1
-        folder = self._folder / f"standby-{self._made}"
+        folder = self._folders[port] = self._folder / f"standby-{self._made}"
         data = back_up(self.primary, folder / "data")
         # In its own file and not on the command line: `cut` and `mend` change it.
         origin = f"host={HOST} port={self.primary.port} user=postgres application_name={NAME}"

@@ -33,7 +33,7 @@ def primary(tmp_path: Path) -> PostgresServer:
 @pytest.fixture
 def pair(tmp_path: Path, primary: PostgresServer) -> Iterator[Pair]:
     """A primary with a standby that has everything, and that no commit waits for."""
-    pair = Pair(tmp_path, primary, FAST)
+    pair = Pair(tmp_path, primary, tmp_path / "primary", FAST)
     pair.await_standby()
     yield pair
     pair.close()

@@ -10,11 +10,16 @@ from environment import PARTITIONS, TOPIC, Environment
 from processes import wait_until
 from psycopg.errors import DeadlockDetected
 from publishers import Publishers
+from standby import Pair
 from workers import LARGEST, Workers
 
 SLICE = 100  # records that are published again
 MOVED = 20  # deliveries whose status moves at once
 SECONDS = 90.0  # the deadline of what takes ten
+
+# What a worker says.
+LACKING = "the log lacks records below the committed offset"
+WAITING = "COMMIT waits for a synchronous standby"
 
 # Of these places, how many the logs hold.
 ACCOUNTED = """
@@ -34,6 +39,12 @@ class Scene:
     workers: Workers
     publishers: Publishers
     rng: random.Random
+
+    @property
+    def pair(self) -> Pair:
+        """The primary and its standby, of a run that has one."""
+        assert self.environment.pair
+        return self.environment.pair
 
     def any_broker(self) -> int:
         """The number of some broker."""
@@ -207,6 +218,34 @@ def move_statuses(scene: Scene) -> None:
             connection.execute(MOVE, (status, sorted(orders)))
 
 
+def promote_synchronous(scene: Scene) -> None:
+    """Whatever was acknowledged is there, so that nobody has to read again."""
+    rewinds = scene.workers.count_in_logs(LACKING)
+    scene.pair.fail_over()
+    _replace_standby(scene)
+    scene.await_progress()
+    assert scene.workers.count_in_logs(LACKING) == rewinds
+
+
+def promote_asynchronous(scene: Scene) -> None:
+    """Rows are gone whose offsets are committed: they are read again."""
+    rewinds = scene.workers.count_in_logs(LACKING)
+    scene.pair.require_standby(required=False)
+    scene.pair.cut()
+    scene.await_progress()
+    scene.pair.fail_over()
+    _replace_standby(scene)
+    scene.await_progress()
+    assert scene.workers.count_in_logs(LACKING) > rewinds
+
+
+def hold_commits(scene: Scene) -> None:
+    waits = scene.workers.count_in_logs(WAITING)
+    scene.pair.cut()
+    wait_until(lambda: scene.workers.count_in_logs(WAITING) > waits, "it is told", seconds=SECONDS)
+    scene.pair.mend()
+
+
 FAULTS: dict[str, Callable[[Scene], None]] = {
     "worker killed": kill,
     "worker killed within its transaction": kill_in_transaction,
@@ -232,6 +271,21 @@ FAULTS_OF_A_CLUSTER: dict[str, Callable[[Scene], None]] = {
     "controller killed": kill_controller,
     "brokers restarted one after the other": restart_all_brokers,
 }
+
+# With a standby, which each commit waits for unless the fault says otherwise.
+FAULTS_OF_A_STANDBY: dict[str, Callable[[Scene], None]] = {
+    "primary killed, its synchronous standby promoted": promote_synchronous,
+    "primary killed, its standby promoted without the last rows": promote_asynchronous,
+    "standby away, commits wait": hold_commits,
+}
+
+
+def _replace_standby(scene: Scene) -> None:
+    """Today's primary gets a standby, and from now on each commit waits for it."""
+    pair = scene.pair
+    pair.replace_standby()
+    pair.require_standby()
+    pair.await_standby()
 
 
 def _without(scene: Scene, broker: int) -> None:

@@ -16,13 +16,15 @@ from typing import Annotated
 import oracle
 import typer
 from environment import PARTITIONS, Environment
-from faults import FAULTS, FAULTS_OF_A_CLUSTER, Scene
+from faults import FAULTS, FAULTS_OF_A_CLUSTER, FAULTS_OF_A_STANDBY, Scene
 from processes import wait_until
 from publishers import Publishers
 from stream import Sent, stream
 from workers import Workers
 
-RECORDS_FOR_A_FAULT = 500  # about 350 are published meanwhile; republished ones shape nothing
+# About 350 are published meanwhile, 560 with a standby. Once all are published, some come again,
+# which shape nothing: then no worker is held within its transaction.
+RECORDS_FOR_A_FAULT = 800
 WORKERS = 2
 SECONDS = 180.0  # for a command that reads the whole topic or the whole database
 
@@ -36,12 +38,13 @@ class Plan:
     records: int
     brokers: int
     broker_session_timeout_ms: int
+    standby: bool
 
     def __str__(self) -> str:
         return (
             f"scripts/chaos --faults {self.faults} --seed {self.seed} --records {self.records} "
             f"--brokers {self.brokers} --broker-session-timeout "
-            f"{self.broker_session_timeout_ms / 1000:g}"
+            f"{self.broker_session_timeout_ms / 1000:g}{' --standby' if self.standby else ''}"
         )
 
 
@@ -49,17 +52,20 @@ def main(
     faults: Annotated[int, typer.Option(min=0, help="How many.")] = 50,
     seed: Annotated[int | None, typer.Option(help="The same faults again.")] = None,
     records: Annotated[
-        int | None, typer.Option(min=1, help="Published at least; 500 for each fault if not given.")
+        int | None, typer.Option(min=1, help="Published at least; 800 for each fault if not given.")
     ] = None,
     brokers: Annotated[int, typer.Option(min=1, help="1, or 3 of which one may fail.")] = 1,
     broker_session_timeout: Annotated[
         float, typer.Option(help="Seconds; of several brokers. 9 is Kafka's default.")
     ] = 9,
+    standby: Annotated[
+        bool, typer.Option("--standby", help="PostgreSQL has a standby that takes over.")
+    ] = False,
 ) -> None:
     """Strike a service with faults, and prove afterwards that no record was lost or doubled."""
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     records = records or max(faults, 1) * RECORDS_FOR_A_FAULT
-    plan = Plan(faults, seed, records, brokers, round(broker_session_timeout * 1000))
+    plan = Plan(faults, seed, records, brokers, round(broker_session_timeout * 1000), standby)
     typer.echo(f"seed {seed}")
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     try:
@@ -80,7 +86,7 @@ def run(folder: Path, plan: Plan) -> None:
         scene.await_progress()
         for number, name in enumerate(drawn(plan, scene.rng), 1):
             since = time.monotonic()
-            (FAULTS | FAULTS_OF_A_CLUSTER)[name](scene)
+            (FAULTS | FAULTS_OF_A_CLUSTER | FAULTS_OF_A_STANDBY)[name](scene)
             scene.await_progress()
             struck[name] += 1
             count = len(scene.publishers.acknowledged)
@@ -92,13 +98,14 @@ def run(folder: Path, plan: Plan) -> None:
 
 
 def drawn(plan: Plan, rng: random.Random) -> Iterator[str]:
-    """The names of so many faults: every kind before any comes again, those of a cluster first."""
-    of_a_cluster = list(FAULTS_OF_A_CLUSTER) if plan.brokers > 1 else []
+    """The names of so many faults: every kind before any comes again, the special ones first."""
+    special = list(FAULTS_OF_A_CLUSTER) if plan.brokers > 1 else []
+    special += list(FAULTS_OF_A_STANDBY) if plan.standby else []
     deck: list[str] = []
     for _ in range(plan.faults):
         if not deck:
             deck = rng.sample(list(FAULTS), len(FAULTS))
-            deck += rng.sample(of_a_cluster, len(of_a_cluster))
+            deck += rng.sample(special, len(special))
         yield deck.pop()
 
 
@@ -106,7 +113,9 @@ def drawn(plan: Plan, rng: random.Random) -> Iterator[str]:
 def prepared(folder: Path, plan: Plan, sent: list[Sent]) -> Iterator[Scene]:
     """The servers, the publishers and the first workers. At the end all of it is ended."""
     with ExitStack() as ending:
-        environment = Environment(folder, plan.brokers, plan.broker_session_timeout_ms)
+        environment = Environment(
+            folder, plan.brokers, plan.broker_session_timeout_ms, plan.standby
+        )
         ending.callback(environment.close)
         rng = random.Random(plan.seed)
         workers = Workers(environment, rng)

@@ -77,6 +77,11 @@ class Workers:
             code = worker.running.poll()
             assert code is None, f"worker {number} ended by itself with {code}:\n{worker.stderr()}"
 
+    def count_in_logs(self, text: str) -> int:
+        """How often all workers so far have said this."""
+        logs = self.environment.folder.glob("worker-*")
+        return sum(log.read_text().count(text) for log in logs)
+
     def held_by(self, connection: Connection, session: int) -> tuple[int, int] | None:
         """A worker that this session keeps from writing: its number, and the port it comes from."""
         for (port,) in connection.execute(HELD, (session,)):
