@@ -336,6 +336,23 @@ def test_a_frozen_announcer_is_replaced_and_announces_nothing_twice_when_it_thaw
     assert_announced_once(service, announcing.topic)
 
 
+def test_a_transaction_that_is_left_open_until_kafka_aborts_it_is_announced_once(
+    announcing: Announcing,
+) -> None:
+    """Frozen for longer than the transaction's timeout, with nobody to take over."""
+    service = announcing.service
+    service.publish(stream(45, 300))
+    announcing.drain_worker()
+    words = ("delivery.broker.transactions:Transactions", "send", "after", "1")
+    frozen = announcing.doomed("SIGSTOP", *words)
+    wait_until(lambda: is_stopped(frozen), "it stops itself", frozen)
+    assert records(service, announcing.topic) == []  # at the end once the transaction is aborted
+    frozen.running.send_signal(signal.SIGCONT)
+    announcing.wait_until_all_is_announced()
+    assert frozen.end() == 0
+    assert_announced_once(service, announcing.topic)
+
+
 def is_stopped(process: Process) -> bool:
     options = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
     return os.waitid(os.P_PID, process.running.pid, options) is not None
