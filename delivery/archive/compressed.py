@@ -8,7 +8,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
 
 import zstandard
 
@@ -54,7 +54,7 @@ class _Tap:
         return Digest(self._bytes, self._hash.hexdigest())
 
 
-def write(to: BinaryIO, text: Iterable[bytes]) -> Written:
+def write(to: IO[bytes], text: Iterable[bytes]) -> Written:
     """Compresses the text. The same text gives the same bytes, by the same version of zstd."""
     file, content = _Tap(), _Tap()
     compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compressobj()

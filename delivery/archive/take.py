@@ -1,12 +1,14 @@
 """Takes months out of the log, the oldest first: write, read back, then remove."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import SecretStr
 
 from delivery.archive import removal, rows
+from delivery.archive.compressed import Written
 from delivery.archive.folder import Folder
 from delivery.archive.manifest import Content, file_name
 from delivery.archive.removal import ChangedError
@@ -30,12 +32,12 @@ WHERE oid = 'processed_events'::regclass
 
 
 class Archived(NamedTuple):
-    """A file that the rows of a month went to."""
+    """A file that the rows of a month went to; its path where it is in a folder of ours."""
 
     month: Month
     part: int
     rows: int
-    path: Path
+    path: Path | None
 
 
 def months(url: SecretStr, before: Month) -> list[Month]:
@@ -73,7 +75,7 @@ def written(url: SecretStr, month: Month, folder: Folder, say: Say) -> Content:
     """The month in a file, which was read back and has no name yet."""
     say(f"{month}: writing")
     with database.snapshot(url, APPLICATION) as connection:
-        content = _write(connection, month, folder)
+        content = read(connection, month, partial(folder.write, month))
     say(f"{month}: reading {content.written.file.bytes:,} bytes back")
     found = folder.read_back(month, content.written)
     if found != content.fingerprint.rows:
@@ -84,12 +86,15 @@ def written(url: SecretStr, month: Month, folder: Folder, say: Say) -> Content:
     return content
 
 
-def _write(connection: Connection, month: Month, folder: Folder) -> Content:
+def read(
+    connection: Connection, month: Month, write: Callable[[Iterable[bytes]], Written]
+) -> Content:
+    """The month as the connection's transaction sees it, with its text handed to `write`."""
     columns = rows.columns(connection)
     return Content(
         month=month,
         fingerprint=rows.fingerprint(connection, month),
-        written=folder.write(month, rows.text(connection, month, columns)),
+        written=write(rows.text(connection, month, columns)),
         columns=columns,
         coordinates=rows.coordinates(connection, month),
         schema_revision=rows.schema_revision(connection),
@@ -104,27 +109,25 @@ def _removed(url: SecretStr, content: Content, folder: Folder, say: Say) -> Arch
         folder.publish(month, part, manifest(part))
         return part
 
-    say(f"{month}: taking {content.fingerprint.rows:,} events out of the log")
-    with database.connect(url, APPLICATION) as connection:
-        part = _with_patience(connection, content, publish, say)
+    part = remove(url, content, publish, say)
     path = folder.path / file_name(month, part)
     return Archived(month, part, content.fingerprint.rows, path)
 
 
-def _with_patience(
-    connection: Connection, content: Content, publish: removal.Publish, say: Say
-) -> int:
-    """Removes the month, and asks again for a lock that was not to be had."""
-    for left in reversed(range(ATTEMPTS)):
-        try:
-            return removal.remove(connection, content, publish)
-        except ChangedError:
-            raise
-        except (UnavailableError, RaceError) as error:
-            if connection.closed or not left:
-                raise UnavailableError(
-                    f"{content.month} is not taken out of the log ({error}): run `delivery "
-                    "archive` again"
-                ) from error
-            say(f"{content.month}: a query or a worker is in the way, trying again")
+def remove(url: SecretStr, content: Content, publish: removal.Publish, say: Say) -> int:
+    """Removes the month, and asks again for a lock that was not to be had. Returns the part."""
+    say(f"{content.month}: taking {content.fingerprint.rows:,} events out of the log")
+    with database.connect(url, APPLICATION) as connection:
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                return removal.remove(connection, content, publish)
+            except ChangedError:
+                raise
+            except (UnavailableError, RaceError) as error:
+                if connection.closed or not left:
+                    raise UnavailableError(
+                        f"{content.month} is not taken out of the log ({error}): run `delivery "
+                        "archive` again"
+                    ) from error
+                say(f"{content.month}: a query or a worker is in the way, trying again")
     raise AssertionError

@@ -7,6 +7,8 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import count
@@ -651,3 +653,50 @@ def test_pages_and_api_name_the_archived_months(
         }  # fmt: skip
         assert line in read("/events")
         assert "archived" not in read("/events?outcome=rejected")
+
+
+@pytest.fixture
+def piped(database_url: str) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """Runs `delivery archive --to -` in a process of its own, whose stdout is a pipe."""
+
+    def piped(*options: str) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "delivery", "archive", "--before", "2025-01", "--to", "-"]
+        environment = os.environ | {"DELIVERY_DATABASE_URL": database_url}
+        return subprocess.run([*command, *options], env=environment, capture_output=True)
+
+    return piped
+
+
+def test_a_month_goes_to_stdout_and_leaves_the_log_once_it_is_confirmed(
+    log: Connection, archive: Archive, piped: Any, run: Run, database_url: str, tmp_path: Path
+) -> None:
+    archive(before="2024-11")
+    before = rows(log)
+    written = piped()
+    assert written.returncode == DONE, written.stderr
+    (tmp_path / "stored").write_bytes(written.stdout)
+    assert len(members(tmp_path / "stored")) == 3
+    assert rows(log) == before
+    sha256 = hashlib.sha256(written.stdout).hexdigest()
+    assert f"--confirm {sha256}" in written.stderr.decode()
+    assert piped("--confirm", sha256[:-1]).returncode == USAGE
+    other = piped("--confirm", "0" * 64)
+    assert (other.returncode, other.stderr.count(b"\n")) == (NO, 1)
+    assert b"2024-11 is not what was stored" in other.stderr
+    assert rows(log) == before
+    confirmed = piped("--confirm", sha256)
+    assert confirmed.returncode == DONE, confirmed.stderr
+    assert set(rows(log)) == set(before) - set(_restored(log, tmp_path / "stored"))
+    assert verified(run, database_url)[:2] == (DONE, "")
+    assert process(log, *RECORDS) == {"redelivered": len(RECORDS)}
+
+
+def test_what_came_after_a_month_was_written_to_stdout_is_not_confirmed(
+    log: Connection, archive: Archive, piped: Any
+) -> None:
+    archive(before="2024-11")
+    sha256 = hashlib.sha256(piped().stdout).hexdigest()
+    process(log, event(9, "2024-11-03T00:00:00Z"), first=50)
+    before = rows(log)
+    assert piped("--confirm", sha256).returncode == NO
+    assert rows(log) == before
