@@ -1,6 +1,6 @@
 """The rows of a month in the log: which months there are, what a month holds, and its text."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import date, datetime
 from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
@@ -125,7 +125,7 @@ def schema_revision(connection: Connection) -> str:
     return str(revision)
 
 
-def text(connection: Connection, month: Month, columns: list[str]) -> Iterator[bytes]:
+def text(connection: Connection, month: Month, columns: list[str]) -> Generator[bytes, None, None]:
     """The month's rows as PostgreSQL's CSV, with a header, streamed. The payload is as sent."""
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
     query = of_month(_COPY, month, columns=names)

@@ -1,6 +1,7 @@
 """Takes months out of the log, the oldest first: write, read back, then remove."""
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -91,10 +92,14 @@ def read(
 ) -> Content:
     """The month as the connection's transaction sees it, with its text handed to `write`."""
     columns = rows.columns(connection)
+    fingerprint = rows.fingerprint(connection, month)
+    # Closed at once also by a Ctrl-C: its COPY ends before the transaction, which waited for it.
+    with closing(rows.text(connection, month, columns)) as text:
+        written = write(text)
     return Content(
         month=month,
-        fingerprint=rows.fingerprint(connection, month),
-        written=write(rows.text(connection, month, columns)),
+        fingerprint=fingerprint,
+        written=written,
         columns=columns,
         coordinates=rows.coordinates(connection, month),
         schema_revision=rows.schema_revision(connection),

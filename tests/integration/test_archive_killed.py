@@ -156,7 +156,7 @@ def test_beside_a_worker_that_writes_to_the_month_each_event_is_in_the_log_or_in
         for first in count(EVENTS, 10):
             if stop.is_set():
                 return
-            batch = records(first, 10) + [records(first - EVENTS, 1)[0]]
+            batch = [*records(first, 10), *records(first - EVENTS, 1)]
             while True:
                 try:
                     transaction.process(worker.connection(), Contract(), batch)
