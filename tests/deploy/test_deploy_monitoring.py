@@ -13,6 +13,7 @@ import pytest
 from deployment import FOLDER
 
 from delivery.domain.vocabulary import REASONS
+from delivery.monitoring.announcing import AnnouncerMetrics
 from delivery.monitoring.metrics import AGE_BUCKETS_S, OUTCOME_LABELS, Metrics
 
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "grafana/delivery.json").read_text())
@@ -44,7 +45,10 @@ def exported() -> dict[str, set[str]]:
     }
 
 
-SERIES = {name for names in exported().values() for name in names}
+OF_AN_ANNOUNCER = {
+    sample.name for metric in AnnouncerMetrics().registry.collect() for sample in metric.samples
+}
+SERIES = {name for names in exported().values() for name in names} | OF_AN_ANNOUNCER
 NAME = re.compile(r"\b(?:(?:delivery|process|python)_\w+|up)\b")
 
 
