@@ -34,7 +34,8 @@ Arrival = tuple[Record, OrderCreated | Rejection]
 # milliseconds for each, and a transaction must not outlive its worker's right to the partitions.
 PORTION = 100
 
-# Whoever commits first settles a race, so that each attempt finds more of the others' work done.
+# Whoever commits first settles a race, so that each attempt finds more of the others' work done. So
+# often as a batch, and then as often again for each portion.
 ATTEMPTS = 20
 
 
@@ -94,7 +95,8 @@ class Inbox:
         """Accounts for each record of `batch`, in their order, in one transaction.
 
         A result that is yielded is committed; after the last one the offsets may be. There is one,
-        but where the database refuses a row: then one for each `PORTION` of the batch.
+        but where the database refuses a row, or others write the same orders all the time, as an
+        import may: then one for each `PORTION` of the batch.
 
         Raises UnavailableError (try again later), FloodError, NotMigratedError, ForbiddenError,
         DeadLetterRefusedError, RaceError after too many attempts, or a bug's error. What was not
@@ -102,7 +104,7 @@ class Inbox:
         """
         try:
             result = self._transact(batch, self._attempt)
-        except RefusedError:
+        except (RefusedError, RaceError):
             for first in range(0, len(batch), PORTION):
                 yield self._transact(batch[first : first + PORTION], self._attempt_by_halves)
         else:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -22,9 +22,11 @@ from records import at, batch, value
 
 from benchmarks import redis_server
 from delivery.announce import outbox
+from delivery.domain.decide import Entry
 from delivery.domain.event import Contract
-from delivery.errors import SettingsError
+from delivery.errors import RaceError, SettingsError
 from delivery.inbox import transaction
+from delivery.inbox.statements import Statements
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 from delivery.postgres.roles import grant
@@ -493,6 +495,21 @@ def test_a_worker_beside_an_import_makes_each_delivery_once(
     before = contents()
     take_over(connection, *lines)
     assert contents() == before
+
+
+def test_an_import_that_loses_every_race_is_written_in_halves(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert = Statements.insert_entries
+
+    def overtaken(self: Statements, entries: Sequence[Entry], consumed_at: datetime) -> None:
+        if len(entries) > 3:
+            raise RaceError("a key was taken in between")
+        insert(self, entries, consumed_at)
+
+    monkeypatch.setattr(Statements, "insert_entries", overtaken)
+    assert take_over(connection, *[known(n, 5) for n in range(1, 21)]) == []
+    assert len(connection.execute(DELIVERIES).fetchall()) == 20
 
 
 def test_a_file_and_redis_at_once_or_neither_is_a_usage_error(delivery: Run) -> None:

@@ -13,6 +13,7 @@ from psycopg import sql
 from pydantic import SecretStr
 from records import RECEIVED, TOPIC, at, batch, value
 
+from delivery.domain.decide import Decision
 from delivery.domain.event import DELIVERY_COLUMNS, Contract
 from delivery.domain.record import Record
 from delivery.errors import NotMigratedError, RaceError, UnavailableError
@@ -367,8 +368,24 @@ def test_a_race_that_never_ends_is_an_error_and_writes_nothing(
     before_write(race)
     with pytest.raises(RaceError):
         process(connection, value(1, 5), value(2), b"no JSON", first=1)
-    assert len(races) == transaction.ATTEMPTS
+    assert len(races) == 2 * transaction.ATTEMPTS  # as a batch, and then as its first portion
     assert contents() == races[-1]
+
+
+def test_a_batch_that_loses_every_race_is_written_in_portions(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An import beside a worker may come between each time, but hardly for so few orders."""
+    write = Statements.write
+
+    def overtaken(self: Statements, decision: Decision, consumed_at: datetime) -> list[bool]:
+        if len(decision.entries) > transaction.PORTION:
+            raise RaceError("a key was taken in between")
+        return write(self, decision, consumed_at)
+
+    monkeypatch.setattr(Statements, "write", overtaken)
+    events = [value(n) for n in range(1, 2 * transaction.PORTION + 2)]
+    assert process(connection, *events) == {"created": len(events)}
 
 
 def test_two_workers_with_the_same_keys_in_opposite_order_do_not_deadlock(
