@@ -10,7 +10,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 from secured_kafka import PASSWORD, SecuredKafka
 
-from delivery.broker import consumption, lag, producer, topic
+from delivery.broker import committed, consumption, lag, producer, topic, transactions
 from delivery.broker.producer import Outgoing, Published
 from delivery.broker.topic import Topic
 from delivery.errors import ForbiddenError, UnavailableError
@@ -28,6 +28,7 @@ Right = tuple[str, str]
 PUBLISH: list[Right] = [("WRITE", "TOPIC")]
 VERIFY: list[Right] = [("READ", "TOPIC"), ("DESCRIBE", "GROUP")]
 REWIND: list[Right] = [("READ", "TOPIC"), ("READ", "GROUP")]
+ANNOUNCE: list[Right] = [("READ", "TOPIC"), ("WRITE", "TOPIC"), ("WRITE", "TRANSACTIONAL_ID")]
 LAG: list[Right] = [("DESCRIBE", "TOPIC"), ("DESCRIBE", "GROUP")]
 
 Allowed = Callable[..., KafkaSettings]
@@ -235,3 +236,37 @@ def test_a_lag_that_may_not_be_seen_says_why(
     ):
         lag.behind(there)
     assert str(raised.value) == f"Kafka's user verifier needs {missing.format(name)}"
+
+
+# announce
+
+
+def announce(settings: KafkaSettings) -> int:
+    """Announces one record, under the group's name as transactional id, and reads the topic."""
+    name = settings.kafka_topic
+    with transactions.started(settings, name, GROUP) as kafka:
+        kafka.publish([(b"1", b"{}")], [])
+    extents = committed.state(settings, name).extents
+    return sum(len(found) for found in committed.records(settings, name, extents))
+
+
+def test_announcing_needs_read_and_write_on_its_topic_and_write_on_its_transactional_id(
+    allowed: Allowed,
+) -> None:
+    assert announce(allowed("publisher", ANNOUNCE)) == len(RECORDS) + 1
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        (("READ", "TOPIC"), "READ on topic"),
+        (("WRITE", "TOPIC"), "WRITE on topic"),
+        (("WRITE", "TRANSACTIONAL_ID"), f"WRITE on transactional id {GROUP}"),
+    ],
+)
+def test_announcing_names_the_right_that_is_missing(
+    allowed: Allowed, missing: Right, said: str
+) -> None:
+    settings = allowed("publisher", [right for right in ANNOUNCE if right != missing])
+    with pytest.raises(ForbiddenError, match=said):
+        announce(settings)
