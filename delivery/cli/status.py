@@ -97,7 +97,7 @@ def _consumption() -> Consumption:
 
 def _members(found: Status, wrong: Sequence[Finding], away: Sequence[str]) -> dict[str, Any]:
     """The one object; null for what is not known."""
-    log, seen = found.log, found.consumption
+    log, seen, oldest = found.log, found.consumption, found.oldest
     return {
         "ok": not wrong and not away,
         "findings": [finding._asdict() for finding in wrong],
@@ -106,7 +106,7 @@ def _members(found: Status, wrong: Sequence[Finding], away: Sequence[str]) -> di
         "state": seen and seen.group.state,
         "members": seen and [_member(member) for member in seen.group.members],
         "waiting": found.waiting if seen else None,
-        "oldest_seconds": found.oldest and found.oldest.total_seconds(),
+        "oldest_seconds": None if oldest is None else oldest.total_seconds(),
         "partitions": seen and [_partition(found, p) for p in seen.partitions],
         "last_consumed_at": log and log.last_consumed_at,
         "open_dead_letters": log and (None if log.wrong_schema else sum(log.open_letters.values())),
