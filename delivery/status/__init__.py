@@ -66,7 +66,14 @@ def read(connection: Connection) -> Log:
         database.require_migrated(connection)
     except NotMigratedError as error:
         return Log(revision=revision, wrong_schema=str(error))
+    now, last_consumed_at = last_consumed(connection)
     with database.transaction(connection):
-        ((now, last_consumed_at),) = connection.execute(_LAST_CONSUMED)
         letters = queries.count_open(connection)
     return Log(now, revision, None, last_consumed_at, letters)
+
+
+def last_consumed(connection: Connection) -> tuple[datetime, datetime | None]:
+    """The database's time, and when the last record reached one of the logs. Takes milliseconds."""
+    with database.transaction(connection):
+        ((now, last_consumed_at),) = connection.execute(_LAST_CONSUMED)
+    return now, last_consumed_at

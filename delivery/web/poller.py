@@ -43,8 +43,15 @@ class Poller(Generic[Value]):
     is done in the one thread: nothing waits for a server that does not answer.
     """
 
-    def __init__(self, name: str, open: Open[Value], interval_s: float) -> None:  # noqa: A002
+    def __init__(
+        self,
+        name: str,
+        open: Open[Value],  # noqa: A002
+        interval_s: float,
+        idle_interval_s: float = IDLE_INTERVAL_S,
+    ) -> None:
         self._open = open
+        self._idle_interval_s = idle_interval_s
         self._interval_s = interval_s
         self._latest: Snapshot[Value] = Snapshot()
         self._wanted_at = time.monotonic()
@@ -90,7 +97,7 @@ class Poller(Generic[Value]):
 
     def _rest_s(self, took_s: float) -> float:
         is_wanted = time.monotonic() - self._wanted_at < WANTED_S
-        interval_s = self._interval_s if is_wanted else IDLE_INTERVAL_S
+        interval_s = self._interval_s if is_wanted else self._idle_interval_s
         return max(interval_s, took_s * (1 / SHARE - 1))
 
     def _fail(self, why: str) -> None:

@@ -94,6 +94,21 @@ def test_it_tells_what_workers_do_meanwhile_and_how_far_they_are(
     assert service.committed() == {0: 500}  # nothing of it is the service's doing
 
 
+def test_a_worker_that_ended_is_missed_within_ten_seconds_on_the_first_page(
+    service: Service, serve: Serve, connect: Connect
+) -> None:
+    worker = service.worker()
+    service.wait_for_members(1)
+    served = serve("--port", "0", **service.settings)
+    client = connect(served)
+    wait_until(lambda: "up to date" in client.get("/").text, "the worker is seen", served)
+    assert "Nobody consumes" not in client.get("/").text
+    worker.end(signal.SIGTERM)
+    ended = time.monotonic()
+    wait_until(lambda: "Nobody consumes" in client.get("/").text, "it is missed", served)
+    assert time.monotonic() - ended < 10
+
+
 def test_its_log_has_no_order_and_no_filter_of_anybody(
     database_url: str, serve: Serve, connect: Connect
 ) -> None:

@@ -15,12 +15,13 @@ from httpx import Client, Response
 from records import at, batch, record
 from served import served
 
+from delivery.broker.group import Group, Member
 from delivery.broker.lag import Behind
 from delivery.domain.event import Contract
 from delivery.domain.vocabulary import OUTCOMES, REASONS
 from delivery.inbox import transaction
 from delivery.postgres.database import Connection
-from delivery.web.lag import Lag, LagStatus
+from delivery.web.lag import Earlier, Lag, LagStatus
 from delivery.web.pages.routes import ON_ONE_PAGE
 
 Visit = Callable[..., Response]
@@ -334,11 +335,41 @@ def test_the_overview_counts_what_came_and_what_is_open(visit: Visit) -> None:
 def test_the_overview_tells_how_far_each_partition_is_behind(
     visit: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    partitions = [Behind("orders", 0, 10, 1210, 1200), Behind("orders", 1, None, 34, 34)]
-    monkeypatch.setattr(Lag, "latest", lambda _: LagStatus(partitions, None))
+    long_ago = datetime.now(UTC) - timedelta(minutes=47)
+    partitions = [
+        Behind("orders", 0, 10, 1210, 1200, long_ago),
+        Behind("orders", 1, None, 34, 34, datetime.now(UTC)),
+        Behind("orders", 2, 7, 7, 0),
+    ]
+    member = Member("delivery-1", "10.0.0.1", (("orders", 0), ("orders", 1), ("orders", 2)))
+    group = Group("g", "Stable", (member,))
+    earlier = Earlier(34, timedelta(minutes=1))
+    monkeypatch.setattr(Lag, "latest", lambda _: LagStatus(partitions, None, group, earlier))
     told = text(visit("/"))
     assert "Records behind the topic's end 1,234" in told
-    assert "Partition Behind orders/0 1,200 orders/1 34" in told
+    assert "orders/0 1,200 47 min late orders/1 34 0 s catching up orders/2 0 up to date" in told
+    assert "Behind in all: 1,200 more than 1 min ago." in told
+    assert "delivery-1 at 10.0.0.1 reads orders/0, orders/1, orders/2." in told
+
+
+def test_the_overview_says_in_words_that_nobody_consumes(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partitions = [Behind("orders", 0, 10, 3010, 3000)]
+    found = LagStatus(partitions, None, Group("g", "Empty", ()))
+    monkeypatch.setattr(Lag, "latest", lambda _: found)
+    told = text(visit("/"))
+    assert "Something is wrong Nobody consumes: no member in group g, 3,000 records wait." in told
+    assert "orders/0 3,000 no reader" in told
+
+
+def test_the_overview_refreshes_itself_where_it_is_asked_to_and_keeps_the_span(
+    visit: Visit,
+) -> None:
+    assert "refresh" not in visit("/?span=day").headers
+    page = visit("/?span=day&refresh=on")
+    assert page.headers["refresh"] == "5"
+    assert {"/?span=day", "/?span=week&refresh=on"} <= set(links(page, "/?"))
 
 
 def read_until(visit: Visit, expected: str, seconds: float = 20) -> str:

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
+from delivery import status
 from delivery.dead_letters import queries as letter_queries
 from delivery.domain.vocabulary import OUTCOMES
 from delivery.postgres.database import Connection
 from delivery.web import queries
 from delivery.web.activity import Activity
-from delivery.web.lag import Lag
-from delivery.web.pages import charts
+from delivery.web.pages import charts, liveness
 
 
 class Span(NamedTuple):
@@ -40,7 +40,7 @@ def figures(app: FastAPI, connection: Connection, span: str) -> dict[str, Any]:
         "spans": SPANS,
         "events": queries.estimated_events(connection),
         **_activity(app.state.activity, SPANS[span]),
-        **_lag(app.state.lag),
+        **liveness.described(app.state.lag.latest(), *status.last_consumed(connection)),
         **_letters(letter_queries.count_open(connection, queries.MOST_LETTERS)),
     }
 
@@ -65,13 +65,6 @@ def _activity(activity: Activity, span: Span) -> dict[str, Any]:
         "width": charts.WIDTH,
         "height": charts.HEIGHT,
     }
-
-
-def _lag(lag: Lag) -> dict[str, Any]:
-    partitions, why = lag.latest()
-    counts = [(f"{p.topic}/{p.partition}", p.lag) for p in partitions or ()]
-    behind = None if partitions is None else sum(number for _, number in counts)
-    return {"behind": behind, "lag": charts.bars(counts), "no_lag": why}
 
 
 def _letters(counts: dict[str, int]) -> dict[str, Any]:

@@ -25,6 +25,9 @@ from delivery.web.pages import (
 from delivery.web.pages import timeline as timelines
 from delivery.web.pool import reading
 
+FIRST = "hour"  # the span that the overview has without being asked
+REFRESH_S = 5
+
 ON_ONE_PAGE = 50  # records, or dead letters
 
 # Of a value that is too large for its page: characters of JSON, bytes of a dead letter.
@@ -38,12 +41,23 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-def front(request: Request, connection: Reading, span: str = "hour") -> Response:
+def front(request: Request, connection: Reading, span: str = "hour", refresh: str = "") -> Response:
     """How it goes, and a field to find an order."""
     if span not in overview.SPANS:
         return error_pages.page(request, 422, f"span must be one of {', '.join(overview.SPANS)}.")
     figures = overview.figures(request.app, connection, span)
-    return rendering.page(request, "overview.html", **figures)
+    is_live = refresh == "on"
+    links = {
+        name: rendering.link("/", {"span": name != FIRST and name, "refresh": is_live and "on"})
+        for name in overview.SPANS
+    }
+    other = rendering.link("/", {"span": span != FIRST and span, "refresh": not is_live and "on"})
+    page = rendering.page(
+        request, "overview.html", **figures, is_live=is_live, links=links, refresh_link=other
+    )
+    if is_live:  # a header and no element: axe refuses an element, for it can't see the way out
+        page.headers["Refresh"] = str(REFRESH_S)
+    return page
 
 
 @router.get("/orders")
