@@ -106,7 +106,7 @@ def stats(
     lag: Lag = request.app.state.lag
     since, until = _span(query)
     buckets = activity.buckets(since, until, models.WIDTHS[query.bucket])
-    partitions, why = lag.latest()
+    latest = lag.latest()
     return models.Stats(
         since=since,
         until=until,
@@ -116,8 +116,8 @@ def stats(
         counted_at=activity.counted_at,
         deliveries=serializers.delivery_counts(activity.deliveries()),
         open_dead_letters=letter_queries.count_open(connection, queries.MOST_LETTERS),
-        lag=serializers.lag(partitions),
-        no_lag=why,
+        lag=serializers.lag(latest.partitions),
+        no_lag=latest.why,
     )
 
 
