@@ -349,7 +349,7 @@ def test_the_overview_tells_how_far_each_partition_is_behind(
     assert "Records behind the topic's end 1,234" in told
     assert "orders/0 1,200 47 min late orders/1 34 0 s catching up orders/2 0 up to date" in told
     assert "Behind in all: 1,200 more than 1 min ago." in told
-    assert "delivery-1 at 10.0.0.1 reads orders/0, orders/1, orders/2." in told
+    assert "delivery-1 at 10.0.0.1 reads orders/0, orders/1, orders/2" in told
 
 
 def test_the_overview_says_in_words_that_nobody_consumes(
