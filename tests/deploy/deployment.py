@@ -20,7 +20,7 @@ TEXTS = {
     if path.is_file() and path.name != ".env"  # somebody's passwords
 }
 
-UNITS = ("delivery-worker@.service", "delivery-serve.service")
+UNITS = ("delivery-worker@.service", "delivery-serve.service", "delivery-announce.service")
 
 Container = dict[str, Any]
 Environment = dict[str, str]

@@ -39,7 +39,7 @@ def started_commands() -> Iterator[tuple[str, list[str]]]:
         yield f"compose.yaml {name}", service["command"]
     for name, pod in deployment.pods().items():
         yield f"kubernetes {name}", deployment.only_container(pod)["args"]
-    for name in ("delivery-worker@.service", "delivery-serve.service"):
+    for name in deployment.UNITS:
         (line,) = deployment.unit(name)["ExecStart"]
         yield name, line.removeprefix("/opt/delivery/bin/delivery ").split()
 
@@ -92,7 +92,7 @@ def environments() -> Iterator[tuple[str, str, deployment.Environment]]:
         container = deployment.only_container(pod)
         given = deployment.of_container(pod)
         yield f"kubernetes {name}", container["args"][0], given
-    for command in ("worker", "serve"):
+    for command in ("worker", "serve", "announce"):
         for all_of_it in (False, True):
             given = deployment.environment_file(f"{command}.env.example", all_of_it)
             yield f"{command}.env.example {all_of_it}", command, given
@@ -140,6 +140,7 @@ def test_the_units_files_are_the_ones_that_the_readme_installs() -> None:
     for command, name in (
         ("worker", "delivery-worker@.service"),
         ("serve", "delivery-serve.service"),
+        ("announce", "delivery-announce.service"),
     ):
         (file,) = deployment.unit(name)["EnvironmentFile"]
         assert f"deploy/systemd/{command}.env.example {file}\n" in readme

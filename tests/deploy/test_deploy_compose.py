@@ -40,6 +40,16 @@ def test_the_topic_that_compose_makes_is_the_one_that_is_read() -> None:
     assert worker["deploy"]["replicas"] <= int(partitions.partition("=")[2])
 
 
+def test_nothing_that_announces_starts_unless_it_is_asked_for() -> None:
+    services = deployment.compose()["services"]
+    found = {name for name, service in services.items() if service.get("profiles") == ["announce"]}
+    assert found == {name for name in services if name.startswith("announce")}
+    topics = {
+        of_compose(services[name])["DELIVERY_ANNOUNCE_TOPIC"] for name in ("worker", "announce")
+    }
+    assert len(topics) == 1
+
+
 def test_the_roles_that_are_given_rights_are_the_ones_that_are_made_and_used() -> None:
     made = set(re.findall(r"CREATE ROLE (\w+)", TEXTS["deploy/postgres/roles.sql"]))
     migrations = [
@@ -47,7 +57,9 @@ def test_the_roles_that_are_given_rights_are_the_ones_that_are_made_and_used() -
         only_container(deployment.pods()["delivery-migrate"])["args"],
     ]
     for command in migrations:
-        assert set(command[2::2]) | {"delivery_owner"} == made
+        assert set(command[2::2]) | {"delivery_owner", "delivery_announcer"} == made
+    rights = deployment.our_services()["announce-rights"]["command"]
+    assert rights == ["migrate", "--announcer-role", "delivery_announcer"]
     used = [re.findall(r"postgresql://(\w+):", text) for text in TEXTS.values()]
     assert {name for names in used for name in names} == made
 

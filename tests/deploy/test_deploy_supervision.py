@@ -32,6 +32,15 @@ def test_whoever_stops_a_worker_waits_for_its_end() -> None:
     assert min(waits) >= WORKER_ENDS_WITHIN + 5  # a machine may be slow
 
 
+def test_whoever_stops_an_announcer_waits_as_long_as_for_a_worker() -> None:
+    waits = [
+        seconds(deployment.our_services()["announce"]["stop_grace_period"]),
+        deployment.pods()["delivery-announce"]["terminationGracePeriodSeconds"],
+        seconds(*deployment.unit("delivery-announce.service")["TimeoutStopSec"]),
+    ]
+    assert min(waits) >= shutdown.GRACE_S + 5
+
+
 def test_whoever_stops_the_pages_waits_for_the_answers_in_hand() -> None:
     pod = deployment.pods()["delivery-serve"]
     before = only_container(pod)["lifecycle"]["preStop"]["sleep"]["seconds"]
@@ -106,7 +115,7 @@ def test_a_worker_has_more_memory_than_was_measured() -> None:
 def test_what_selects_pods_selects_the_ones_that_are_there() -> None:
     labels = {
         name: deployment.manifest("Deployment", name)["spec"]["template"]["metadata"]["labels"]
-        for name in ("delivery-worker", "delivery-serve")
+        for name in ("delivery-worker", "delivery-serve", "delivery-announce")
     }
     selecting = [m for m in deployment.manifests() if m["kind"] not in {"Job"}]
     for manifest in (m for m in selecting if "selector" in m.get("spec", {})):
@@ -120,5 +129,5 @@ def test_the_secrets_that_pods_want_are_in_the_example_and_hold_none() -> None:
     passwords = [
         v for m in given for k, v in m["stringData"].items() if re.search("URL|PASSWORD", k)
     ]
-    assert len(passwords) == 4
+    assert len(passwords) == 5
     assert all("CHANGE-ME" in value for value in passwords)

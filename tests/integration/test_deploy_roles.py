@@ -22,8 +22,13 @@ from delivery.postgres import database
 from delivery.postgres.database import Connection, Session
 
 ROLES_SQL = Path(__file__).parents[2] / "deploy/postgres/roles.sql"
-ROLES = ["delivery_owner", "delivery_worker", "delivery_reader"]
-PASSWORDS = {"OWNER_PASSWORD": "it's", "WORKER_PASSWORD": "$(w)", "READER_PASSWORD": "r\\e"}
+ROLES = ["delivery_owner", "delivery_worker", "delivery_reader", "delivery_announcer"]
+PASSWORDS = {
+    "OWNER_PASSWORD": "it's",
+    "WORKER_PASSWORD": "$(w)",
+    "READER_PASSWORD": "r\\e",
+    "ANNOUNCER_PASSWORD": "a b",
+}
 
 
 def psql(url: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -45,7 +50,8 @@ def superuser(empty_database_url: str) -> Iterator[Connection]:
     with psycopg.connect(empty_database_url, autocommit=True) as connection:
         yield connection
         connection.execute("REASSIGN OWNED BY delivery_owner TO postgres")
-        for role in ROLES:
+        made = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", (ROLES,))
+        for (role,) in made.fetchall():
             for drop in ("DROP OWNED BY {}", "DROP ROLE {}"):
                 connection.execute(sql.SQL(drop).format(sql.Identifier(role)))
 
@@ -61,7 +67,7 @@ def url_of(empty_database_url: str, superuser: Connection) -> Callable[[str], st
 @pytest.fixture
 def migrated(url_of: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DELIVERY_DATABASE_URL", url_of("delivery_owner"))
-    options = ["--worker-role", "delivery_worker", "--reader-role", "delivery_reader"]
+    options = [f"--{kind}-role=delivery_{kind}" for kind in ("worker", "reader", "announcer")]
     monkeypatch.setattr(sys, "argv", ["delivery", "migrate", *options])
     assert cli.run() == DONE
 
@@ -100,6 +106,24 @@ def test_the_owner_is_no_superuser_and_migrates_what_the_worker_writes_and_the_r
         assert reader.execute("SELECT order_id FROM event_history").fetchall() == [(1,)]
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             reader.execute("DELETE FROM deliveries")
+
+
+@pytest.mark.usefixtures("migrated")
+def test_the_announcer_reads_the_outbox_and_not_the_log(url_of: Callable[[str], str]) -> None:
+    with database.connect(SecretStr(url_of("delivery_announcer")), "test") as announcer:
+        database.require_migrated(announcer)
+        assert announcer.execute("SELECT * FROM outbox").fetchall() == []
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            announcer.execute("SELECT * FROM event_history")
+
+
+def test_without_its_password_there_is_no_announcer(
+    empty_database_url: str, superuser: Connection
+) -> None:
+    passwords = {name: word for name, word in PASSWORDS.items() if name != "ANNOUNCER_PASSWORD"}
+    assert psql(empty_database_url, passwords).returncode == 0
+    found = superuser.execute("SELECT 1 FROM pg_roles WHERE rolname = 'delivery_announcer'")
+    assert found.fetchall() == []
 
 
 def test_with_a_password_that_is_not_set_nothing_is_made(
