@@ -185,7 +185,7 @@ def test_a_worker_that_can_not_begin_says_why_in_one_line(
         ({"kafka_bootstrap_servers": "kafka"}, 2, "DELIVERY_KAFKA_BOOTSTRAP_SERVERS must look"),
         ({"kafka_bootstrap_servers": NOWHERE}, 3, f"Kafka can't be reached at {NOWHERE}"),
         ({"database_url": f"postgresql://{NOWHERE}/delivery"}, 3, "PostgreSQL can't be reached"),
-        ({"database_url": f"{database_url}_missing"}, 3, "does not exist"),
+        ({"database_url": f"{database_url}_missing"}, 2, "does not exist"),
         ({"database_url": empty_database_url}, 2, "run `delivery migrate`"),
     ]
     started = [service.worker(**setting) for setting, _, _ in cases]
