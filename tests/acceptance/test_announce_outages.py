@@ -69,7 +69,7 @@ def is_announced(environment: Environment, records: int) -> bool:
 @contextmanager
 def connected(environment: Environment) -> Iterator[Service]:
     """The service, with a connection of the moment: none lives longer than the database does."""
-    with database.connect(SecretStr(environment.database.url), "test") as connection:
+    with database.connect(SecretStr(environment.database_url), "test") as connection:
         yield Service(
             environment.brokers.addresses, TOPIC, GROUP, connection, environment.folder, {}
         )
