@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from every_command import BYTES, Rows, Run, Said, as_user, rows, write
 from pydantic import SecretStr
+from restored_logs import restored
 
 from delivery import cli
 from delivery.embedded.postgres import PostgresServer
@@ -15,7 +16,7 @@ from delivery.postgres import database, migrations
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Runs a command on the database of that URL: its exit code, stdout and stderr."""
 
     def run(url: str, *arguments: str) -> tuple[int, str, str]:
@@ -25,7 +26,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         code = cli.run()
         return code, *capsys.readouterr()
 
-    return run
+    with restored():
+        yield run
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import structlog
+from restored_logs import restored
 
 from delivery import log
 
@@ -69,14 +70,10 @@ def test_its_memory_is_bounded(limited: Limited) -> None:
 @pytest.fixture
 def configured() -> Iterator[None]:
     """With the logs as `serve` has them; as they were afterwards."""
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    root.handlers.clear()
-    log.configure("INFO", limits_repeats=True)
-    yield
-    root.handlers[:] = before
-    root.setLevel(level)
-    structlog.reset_defaults()
+    with restored():
+        logging.getLogger().handlers.clear()
+        log.configure("INFO", limits_repeats=True)
+        yield
 
 
 @pytest.mark.usefixtures("configured")
