@@ -17,6 +17,7 @@ from benchmarks.open_transaction import open_transaction
 from benchmarks.processes import Contending
 from benchmarks.records import Sent, records
 from benchmarks.sizes import Sizes
+from delivery.broker.group import STABLE, describe
 
 PARTITIONS = 4
 SESSION_TIMEOUT = "10"  # seconds; members notice a newcomer after a tenth of it
@@ -75,10 +76,10 @@ def _cpu(workers: list[Contending]) -> float:
     return sum(worker.cpu_seconds for worker in workers)
 
 
-def _members(admin: KafkaAdminClient, group: str) -> int:
+def _members(admin: KafkaAdminClient, name: str) -> int:
     """How many have their partitions."""
-    described = admin.describe_groups([group])[group]
-    return len(described["members"]) if described["group_state"] == "Stable" else 0
+    group = describe(admin, name)
+    return len(group.members) if group.state == STABLE else 0
 
 
 def _committed(admin: KafkaAdminClient, group: str) -> int:

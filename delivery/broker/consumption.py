@@ -35,6 +35,11 @@ class Consumption:
     group: Group
     partitions: list[Behind]
 
+    @property
+    def waiting(self) -> int:
+        """The number of offsets that wait in all partitions."""
+        return sum(p.lag for p in self.partitions)
+
 
 @contextmanager
 def opened(settings: KafkaSettings) -> Iterator[Callable[[], Consumption]]:
@@ -73,7 +78,6 @@ class _Observer:
         partitions = lag.behind(self.topic)
         with options.errors_translated(settings, lag.RIGHTS):
             group = describe(self.admin, settings.kafka_group_id)
-        with options.errors_translated(settings, lag.RIGHTS):
             return Consumption(group, self._with_ages(partitions))
 
     def _with_ages(self, partitions: Sequence[Behind]) -> list[Behind]:

@@ -40,6 +40,11 @@ class Group:
     state: str  # Kafka's word, such as `Stable` or `Empty`
     members: tuple[Member, ...]
 
+    @property
+    def held(self) -> set[Partition]:
+        """The partitions that some member reads."""
+        return {partition for member in self.members for partition in member.partitions}
+
 
 def describe(admin: KafkaAdminClient, name: str) -> Group:
     """The group as its coordinator knows it, after it was waited for where it is starting.

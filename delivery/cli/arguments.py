@@ -1,6 +1,8 @@
-"""Checks of arguments that several commands share."""
+"""Bounds and checks of arguments that several commands share."""
 
 import typer
+
+LAST_ID = 2**63 - 1  # of an order or a dead letter
 
 
 def require_text(value: str | None) -> str | None:

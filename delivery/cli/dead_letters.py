@@ -9,7 +9,7 @@ import typer
 
 from delivery import settings
 from delivery.cli import output
-from delivery.cli.arguments import require_text
+from delivery.cli.arguments import LAST_ID, require_text
 from delivery.dead_letters import queries, rendering, resolve
 from delivery.dead_letters.letter import LetterFilter, LetterStatus
 from delivery.domain.event import Contract
@@ -29,7 +29,7 @@ dead_letters = typer.Typer(
     add_completion=False,
 )
 
-Ids = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=2**63 - 1)]
+Ids = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=LAST_ID)]
 TableOrJson = Annotated[
     Literal["table", "json"], typer.Option("--format", help="json is one object a line.")
 ]
@@ -68,7 +68,7 @@ def list_(
 
 @dead_letters.command()
 def show(
-    dead_letter_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=2**63 - 1)],
+    dead_letter_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=LAST_ID)],
     output_format: TableOrJson = "table",
 ) -> None:
     """Show one letter whole: the record as it came, what is wrong, and what to do about it.
@@ -88,7 +88,7 @@ def show(
 
 @dead_letters.command()
 def replay(
-    ids: Annotated[list[int] | None, typer.Argument(metavar="ID...", min=1, max=2**63 - 1)] = None,
+    ids: Annotated[list[int] | None, typer.Argument(metavar="ID...", min=1, max=LAST_ID)] = None,
     all_: Annotated[bool, typer.Option("--all", help="All that nobody has resolved.")] = False,
     reason: OfReason = None,
 ) -> None:

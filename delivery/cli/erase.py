@@ -7,15 +7,13 @@ import typer
 
 from delivery import settings
 from delivery.cli import output
-from delivery.cli.arguments import require_text
+from delivery.cli.arguments import LAST_ID, require_text
 from delivery.domain.vocabulary import Criterion
 from delivery.erasure import search
 from delivery.erasure.erase import SETTINGS, Counts, Erasure
 from delivery.erasure.search import Found
 from delivery.postgres import database
 from delivery.postgres.database import Connection
-
-LAST_ID = 2**63 - 1
 
 DRY_RUN = "a dry run"  # a reason for rows that are rolled back
 

@@ -15,7 +15,7 @@ from delivery import history as log
 from delivery import settings
 from delivery.archive import reading
 from delivery.cli import output
-from delivery.cli.arguments import require_text
+from delivery.cli.arguments import LAST_ID, require_text
 from delivery.domain.record import Coordinates
 from delivery.domain.vocabulary import OUTCOMES, Outcome
 from delivery.errors import SettingsError
@@ -72,7 +72,7 @@ def _outcome(text: str) -> Outcome:
 def history(
     order_id: Annotated[
         int | None,
-        typer.Argument(metavar="ORDER_ID", min=1, max=2**63 - 1, help="Only this order."),
+        typer.Argument(metavar="ORDER_ID", min=1, max=LAST_ID, help="Only this order."),
     ] = None,
     since: Annotated[
         datetime | None,

@@ -49,7 +49,7 @@ class Status:
     @property
     def waiting(self) -> int:
         """The number of offsets that wait in all partitions."""
-        return sum(p.lag for p in self.consumption.partitions) if self.consumption else 0
+        return self.consumption.waiting if self.consumption else 0
 
     @property
     def oldest(self) -> timedelta | None:

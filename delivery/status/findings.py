@@ -46,7 +46,7 @@ def _of_group(status: Status, consumption: Consumption) -> Iterator[Finding]:
             f"nobody consumes: no member in group {group.name}, {waiting(status)}",
         )
     elif group.state == STABLE:  # in between a partition changes hands
-        held = {partition for member in group.members for partition in member.partitions}
+        held = group.held
         for p in consumption.partitions:
             if (p.topic, p.partition) not in held:
                 yield Finding(

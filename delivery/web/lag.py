@@ -87,5 +87,5 @@ def _compared(look: Callable[[], Consumption], totals: deque[tuple[float, int]])
     while len(totals) > 1 and now - totals[0][0] > TREND_S:
         totals.popleft()
     earlier = Earlier(totals[0][1], timedelta(seconds=now - totals[0][0])) if totals else None
-    totals.append((now, sum(p.lag for p in seen.partitions)))
+    totals.append((now, seen.waiting))
     return LagStatus(seen.partitions, None, seen.group, earlier)

@@ -78,14 +78,20 @@ def strict(request: pytest.FixtureRequest, server_folder: Path) -> Iterator[Stri
         yield server
 
 
+def refused(run: Run, url: str, line: str) -> str:
+    """What a command said whose PostgreSQL refuses it."""
+    code, out, said = run(url, "stats")
+    assert said.startswith("delivery: PostgreSQL refuses DELIVERY_DATABASE_URL: ")
+    assert line in said
+    assert (code, out, said.count("\n")) == (USAGE, "", 1)
+    return said
+
+
 @pytest.mark.parametrize(("url", "line"), REFUSED.values(), ids=REFUSED)
 def test_a_refusal_is_one_line_that_names_the_setting(
     run: Run, strict: Strict, url: Callable[[Strict], str], line: str
 ) -> None:
-    code, out, said = run(url(strict), "stats")
-    assert said.startswith("delivery: PostgreSQL refuses DELIVERY_DATABASE_URL: ")
-    assert line in said
-    assert (code, out, said.count("\n")) == (USAGE, "", 1)
+    said = refused(run, url(strict), line)
     assert PASSWORD not in said
     assert WRONG not in said
 
@@ -281,10 +287,7 @@ def test_tls_works_where_all_is_right(tls: Strict, url: Callable[[Strict], str])
 def test_a_mistake_with_tls_is_one_line_that_says_what_to_change(
     run: Run, tls: Strict, url: Callable[[Strict], str], line: str
 ) -> None:
-    code, out, said = run(url(tls), "stats")
-    assert said.startswith("delivery: PostgreSQL refuses DELIVERY_DATABASE_URL: ")
-    assert line in said
-    assert (code, out, said.count("\n")) == (USAGE, "", 1)
+    refused(run, url(tls), line)
 
 
 def test_a_server_without_tls_is_one_too(run: Run, server_folder: Path) -> None:

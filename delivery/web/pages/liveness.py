@@ -43,8 +43,8 @@ def described(
     return {
         "findings": [finding.text for finding in findings(status)],
         "last_record": last_consumed_at and f"{age(now - last_consumed_at)} ago",
-        "behind": None if latest.partitions is None else sum(p.lag for p in partitions),
-        "trend": latest.earlier and _trend(sum(p.lag for p in partitions), latest.earlier),
+        "behind": None if seen is None else seen.waiting,
+        "trend": latest.earlier and _trend(status.waiting, latest.earlier),
         "partitions": [_partition(p, latest.group, now) for p in partitions],
         "members": _members(latest.group),
         "no_lag": latest.why,
@@ -69,15 +69,12 @@ def _partition(p: Behind, group: Group | None, now: datetime) -> Partition:
 
 
 def _standing(p: Behind, group: Group | None, now: datetime) -> Standing:
-    if group and (group.state == STABLE or not group.members) and not _is_read(p, group):
+    settled = group if group and (group.state == STABLE or not group.members) else None
+    if settled and (p.topic, p.partition) not in settled.held:
         return "no reader"
     if p.oldest is not None and now - p.oldest > BEHIND_AFTER:
         return "late"
     return "catching up" if p.lag else "up to date"
-
-
-def _is_read(p: Behind, group: Group) -> bool:
-    return any((p.topic, p.partition) in member.partitions for member in group.members)
 
 
 def _trend(waiting: int, earlier: Earlier) -> str:
