@@ -9,14 +9,16 @@ from datetime import datetime
 from delivery.domain.decide import Decision
 from delivery.inbox.statements import Statements
 from delivery.inbox.transaction import Outbox, no_outbox
+from delivery.postgres.bulk import Target
 from delivery.postgres.database import Connection, transaction
 
 # The place for a second kind of announcement: its outcome here, and its value in `wire`. The key of
 # an announcement, the order and the time of its event, has one outcome in the log.
 ANNOUNCED = "created"
 
-_COPY = "COPY outbox (consumed_at, order_id, event_time) FROM STDIN (FORMAT binary)"
-_TYPES = ("timestamptz", "int8", "timestamptz")
+_OUTBOX = Target(
+    "outbox", {"consumed_at": "timestamptz", "order_id": "int8", "event_time": "timestamptz"}
+)
 
 _IS_ON = "SELECT EXISTS (SELECT FROM outbox_periods WHERE switched_off_at IS NULL)"
 
@@ -40,7 +42,7 @@ def write(statements: Statements, decision: Decision, consumed_at: datetime) -> 
         for _, event, outcome in decision.entries
         if outcome == ANNOUNCED
     )
-    statements.copy(_COPY, _TYPES, rows)
+    statements.insert(_OUTBOX, rows)
 
 
 def of_worker(connection: Connection, is_wanted: bool) -> Outbox:

@@ -17,6 +17,8 @@ from psycopg import IsolationLevel
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
+from delivery.postgres import citus
+
 RELIED_ON = {
     # A commit is durable before its offsets are committed. Stronger values stay.
     "synchronous_commit": "on",
@@ -76,6 +78,7 @@ class Connection(psycopg.Connection[TupleRow]):
 
     relied_on: Sequence[tuple[str, str]] = ()
     is_pooled = False
+    is_citus = False
     committing_since: float | None = None  # monotonic; while a COMMIT has no answer
 
     def begin_session(self, settings: Mapping[str, str], read_only: bool) -> None:
@@ -84,7 +87,7 @@ class Connection(psycopg.Connection[TupleRow]):
         A pooler gives its clients process ids of its own, and so gives itself away: the same
         statement sets the values for itself alone where the server's process has another id.
         Nothing is left in a session that a neighbour may get. A `read_only` session sees one moment
-        in each transaction.
+        in each transaction. Raises SettingsError on a node of a Citus cluster.
         """
         # In this order: a transaction_timeout that runs is replaced only by none before another.
         self.relied_on = [*RELIED_ON.items(), *settings.items()]
@@ -95,6 +98,10 @@ class Connection(psycopg.Connection[TupleRow]):
         self.is_pooled = self.set_relied_on()
         if self.is_pooled:
             self.prepare_threshold = None
+        if self.is_citus:
+            citus.require_coordinator(self)
+            self.relied_on = [(name, citus.INSTEAD.get(name, v)) for name, v in self.relied_on]
+            self.set_relied_on()
 
     @contextmanager
     def transaction(
@@ -117,7 +124,7 @@ class Connection(psycopg.Connection[TupleRow]):
         """Sets it again, where a pooler makes that necessary. True: for the transaction alone."""
         names, values = map(list, zip(*self.relied_on, strict=True))
         given = {"pid": self.info.backend_pid, "names": names, "values": values}
-        ((is_local, _),) = self.execute(_SET, given)
+        ((is_local, self.is_citus, _),) = self.execute(_SET, given)
         return bool(is_local)
 
 
@@ -125,6 +132,7 @@ class Connection(psycopg.Connection[TupleRow]):
 # already: not every role may set each of them.
 _SET = """
 SELECT pg_backend_pid() <> %(pid)b,
+       EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'citus'),
        (SELECT count(set_config(name, value, pg_backend_pid() <> %(pid)b))
         FROM unnest(%(names)b::text[], %(values)b::text[]) AS relied_on (name, value)
         WHERE current_setting(name, true) <> value

@@ -6,6 +6,7 @@ from delivery.domain.decide import Change
 from delivery.domain.imported import PREFIX
 from delivery.errors import RaceError
 from delivery.inbox.statements import Statements
+from delivery.postgres.bulk import Target
 from delivery.postgres.columns import DELIVERY
 from delivery.postgres.database import Connection
 from delivery.takeover.baseline import Known
@@ -31,8 +32,8 @@ SELECT order_id FROM deliveries WHERE order_id = ANY(%b::bigint[]) AND num_nonnu
 """  # noqa: S608 (names of our own)
 
 # A worker's role may not insert a status: the column is left out where each has its default.
-_COPY_PENDING = f"COPY deliveries ({_NAMES}) FROM STDIN (FORMAT binary)"
-_COPY = f"COPY deliveries ({_NAMES}, status) FROM STDIN (FORMAT binary)"
+_PENDING = Target("deliveries", DELIVERY)
+_WITH_STATUS = Target("deliveries", DELIVERY | {"status": "text"})
 
 _UPDATE = f"""
 UPDATE deliveries AS d
@@ -71,9 +72,9 @@ def insert_deliveries(statements: Statements, lines: Iterable[Known]) -> None:
     """Writes a delivery for each line, by one COPY sorted by order."""
     rows = sorted((*line.event.delivery_row, line.status) for line in lines)
     if all(status == "pending" for *_, status in rows):
-        statements.copy(_COPY_PENDING, tuple(DELIVERY.values()), [row[:-1] for row in rows])
+        statements.insert(_PENDING, [row[:-1] for row in rows])
     else:
-        statements.copy(_COPY, (*DELIVERY.values(), "text"), rows)
+        statements.insert(_WITH_STATUS, rows)
 
 
 def update_deliveries(connection: Connection, changed: Iterable[tuple[Change, str]]) -> None:
