@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 
 from delivery import settings
-from delivery.postgres import migrations, tables
+from delivery.postgres import distributed, migrations, tables
 
 # Two migrators at once would both see an empty database; the second waits for the first.
 MIGRATION_LOCK = 0x64656C6976657279  # "delivery" in ASCII
@@ -35,7 +35,8 @@ def run(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         # A migration waiting for a lock makes all queries behind it wait: it gives up instead.
         connection.execute(text("SET LOCAL lock_timeout = '5s'"))
-        context.run_migrations()
+        with distributed.migrating(lambda statement: connection.execute(text(statement))):
+            context.run_migrations()
 
 
 def run_offline() -> None:

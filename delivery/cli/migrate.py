@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from delivery import settings
 from delivery.cli import NO, output
 from delivery.cli.arguments import require_text
-from delivery.postgres import database, migrations, roles
+from delivery.postgres import database, distributed, migrations, roles
 
 
 def migrate(
@@ -25,6 +25,17 @@ def migrate(
         bool,
         typer.Option("--sql", help="Print the pending migrations' statements, and change nothing."),
     ] = False,
+    is_distributed: Annotated[
+        bool,
+        typer.Option(
+            "--distributed",
+            help="On Citus: distribute the log and the deliveries by order; with --check, exit "
+            "code 1 where they are not.",
+        ),
+    ] = False,
+    shards: Annotated[
+        int, typer.Option(min=1, metavar="N", help="With --distributed: over so many shards.")
+    ] = distributed.SHARDS,
     worker_role: Annotated[
         str | None,
         typer.Option(
@@ -66,16 +77,21 @@ def migrate(
     The schema goes first, the workers follow one after the other: those of the
     version before run on a later schema that says so (`delivery migrate status`).
 
+    On a Citus cluster --distributed, beside a stopped service, spreads the log
+    and the deliveries over its nodes, with the rows that they hold. Done once,
+    it stays done; later migrations know of it.
+
     \b
     Examples:
       createuser delivery_worker
       delivery migrate --worker-role delivery_worker
+      delivery migrate --distributed --shards 8
     """
     url = settings.load(settings.DatabaseSettings).database_url
     if what == "status":
         _show_status(url)
     elif check:
-        _check(url)
+        _check(url, is_distributed)
     elif sql:
         migrations.write_statements(url, sys.stdout)
     else:
@@ -85,7 +101,7 @@ def migrate(
             "reader": reader_role,
             "erasure": erasure_role,
         }
-        _upgrade(url, granted)
+        _upgrade(url, granted, shards if is_distributed else None)
 
 
 def _show_status(url: SecretStr) -> None:
@@ -98,15 +114,23 @@ def _show_status(url: SecretStr) -> None:
     output.text(
         f"the schema is at revision {found.revision}, this version's is {database.REVISION}"
     )
+    if (distribution := distributed.find(url)) is not None:
+        output.text(f"the log is {distribution}")
 
 
-def _check(url: SecretStr) -> None:
+def _check(url: SecretStr, is_to_be_distributed: bool) -> None:
     found = migrations.status(url)
     pending = ", ".join(migration.revision for migration in found.pending)
     if pending:
         output.text(f"the schema is at revision {found.revision}; pending: {pending}")
         raise typer.Exit(NO)
     output.text(f"the schema is at revision {found.revision}; nothing is pending")
+    distribution = distributed.find(url)
+    if distribution is not None:
+        output.text(f"the log is {distribution}")
+    elif is_to_be_distributed:
+        output.text("the log is not distributed")
+        raise typer.Exit(NO)
 
 
 _MAY = {
@@ -117,7 +141,7 @@ _MAY = {
 }
 
 
-def _upgrade(url: SecretStr, granted: dict[roles.Kind, str | None]) -> None:
+def _upgrade(url: SecretStr, granted: dict[roles.Kind, str | None], shards: int | None) -> None:
     before, after = migrations.upgrade(url)
     if database.is_later(after):
         output.text(
@@ -129,7 +153,15 @@ def _upgrade(url: SecretStr, granted: dict[roles.Kind, str | None]) -> None:
         output.text(f"the schema is at revision {after} already")
     else:
         output.text(f"the schema went from revision {before} to {after}")
+    if shards is not None:
+        _distribute(url, shards)
     for kind, role in granted.items():
         if role is not None:
             roles.grant(url, kind, role)
             output.text(f"role {role} {_MAY[kind]}")
+
+
+def _distribute(url: SecretStr, shards: int) -> None:
+    before = distributed.find(url)
+    after = distributed.distribute(url, shards)
+    output.text(f"the log is {after}" + (" already" if before == after else ""))

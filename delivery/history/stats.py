@@ -6,8 +6,16 @@ from datetime import datetime
 from delivery.domain.vocabulary import OUTCOMES, STATUSES
 from delivery.postgres.database import Connection
 
+# Each log by itself, and not by the view: a distributed PostgreSQL would fetch all its rows for it.
 _OUTCOMES = """
-SELECT outcome, count(*), min(consumed_at), max(consumed_at) FROM event_history GROUP BY outcome
+SELECT outcome, count(*), min(consumed_at), max(consumed_at) FROM processed_events GROUP BY 1
+UNION ALL
+SELECT CASE WHEN payload_differs THEN 'conflict' ELSE 'duplicate' END,
+       count(*), min(consumed_at), max(consumed_at)
+FROM duplicate_events GROUP BY 1
+UNION ALL
+SELECT 'rejected', count(*), min(consumed_at), max(consumed_at)
+FROM dead_letters WHERE resolution IS DISTINCT FROM 'replayed' HAVING count(*) > 0
 """
 
 # A dead letter counts when it arrived, whatever became of it since: the past does not change.

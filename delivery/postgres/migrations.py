@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from delivery.errors import SettingsError
 from delivery.postgres import database, placement
-from delivery.postgres.sqlstate import translated
+from delivery.postgres.sqlstate import first_line, translated
 
 _PACKAGED = Path(__file__).parents[1] / "alembic"  # in a wheel
 _CHECKOUT = Path(__file__).parents[2] / "alembic"
@@ -150,6 +150,10 @@ def _migrating(url: SecretStr) -> Iterator[Connection]:
         with engine(url).connect() as connection:
             yield connection
     except DBAPIError as error:
+        if isinstance(error.orig, psycopg.errors.FeatureNotSupported):
+            raise SettingsError(
+                f"{first_line(error.orig)}: a distributed log can't be taken there, and stays as it is"
+            ) from error
         if isinstance(error.orig, psycopg.Error):
             raise translated(error.orig) from error
         raise

@@ -9,7 +9,7 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from delivery.errors import SettingsError
-from delivery.postgres import database, placement
+from delivery.postgres import database, placement, session
 from delivery.postgres.columns import DELIVERY
 from delivery.postgres.database import Connection
 
@@ -74,6 +74,11 @@ WHERE relname = 'processed_events' AND relnamespace = (
     SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
 """
 
+_HAS_BY_DEFAULT = """
+SELECT coalesce((SELECT setconfig FROM pg_db_role_setting
+                 WHERE setdatabase = 0 AND setrole = %s::regrole), '{}')
+"""
+
 
 def grant(url: SecretStr, kind: Kind, role: str) -> None:
     """Gives an existing role the rights of its kind, in the first schema of the search_path.
@@ -96,6 +101,8 @@ def grant(url: SecretStr, kind: Kind, role: str) -> None:
                 **{name: sql.Identifier(schema, name) for name in _NAMES},
             )
         )
+        if kind == "worker" and connection.is_citus:
+            _set_on_nodes(connection, role)
 
 
 def _require_harmless(connection: Connection, schema: str, role: str) -> None:
@@ -113,6 +120,26 @@ def _require_harmless(connection: Connection, schema: str, role: str) -> None:
             f"role {role!r} may create functions in schema {schema}, which others would run: "
             f'REVOKE CREATE ON SCHEMA "{schema}" FROM PUBLIC, "{role}"'
         )
+
+
+def _set_on_nodes(connection: Connection, role: str) -> None:
+    """Citus sends a role's defaults to the nodes. Who has them already needs no right to set them."""
+    (found,) = connection.execute(_HAS_BY_DEFAULT, (role,))
+    wanted = [
+        sql.SQL("ALTER ROLE {} SET {} = {}").format(
+            sql.Identifier(role), sql.Identifier(name), sql.Literal(value)
+        )
+        for name, value in session.of_role_on_nodes().items()
+        if f"{name}={value}" not in found[0]
+    ]
+    try:
+        for statement in wanted:
+            connection.execute(statement)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise SettingsError(
+            f"role {role!r} needs defaults on the cluster's nodes, which {connection.info.user} may "
+            f"not set. Have a superuser run: {'; '.join(s.as_string() for s in wanted)}"
+        ) from error
 
 
 def _listed(names: list[str]) -> sql.Composed:

@@ -156,6 +156,15 @@ def of_worker(max_transaction_age: timedelta) -> dict[str, str]:
     return _LOOK_UP_BY_KEY | {name: _milliseconds(limit) for name, limit in limits.items()}
 
 
+def of_role_on_nodes() -> dict[str, str]:
+    """A worker's role has these by default on the nodes of a Citus cluster: what a session sets
+    does not reach them. Its timeouts do, for the coordinator then ends the statement there, but for
+    that of a lock. A node takes `plan_cache_mode` as it is: its statements come with their values.
+    """
+    look_up = {name: value for name, value in _LOOK_UP_BY_KEY.items() if name not in citus.INSTEAD}
+    return look_up | {"lock_timeout": _milliseconds(LOCK_TIMEOUT)}
+
+
 def of_announcer(silence: timedelta) -> dict[str, str]:
     """An announcer's, which the server ends after a `silence` between two statements too."""
     return of_worker(silence) | {"idle_session_timeout": _milliseconds(silence)}

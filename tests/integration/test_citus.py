@@ -1,0 +1,299 @@
+"""On a Citus cluster: what a PostgreSQL of one machine does, done by a coordinator and its nodes.
+
+Runs where DELIVERY_TEST_CITUS_URL names a coordinator, whose database it gives a schema of its own.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote, urlsplit
+from urllib.request import urlopen
+from uuid import uuid4
+
+import every_outcome
+import psycopg
+import pytest
+from every_command import Run
+from every_outcome import ORDER
+from psycopg import sql
+from pydantic import SecretStr
+from records import batch, record, value
+from served import served
+
+from delivery.cli import DONE, USAGE
+from delivery.cli import NO as ANSWER_IS_NO
+from delivery.domain.event import Contract
+from delivery.errors import RaceError, SettingsError, UnavailableError
+from delivery.history import stats
+from delivery.inbox import transaction
+from delivery.inbox.statements import Statements
+from delivery.postgres import database
+from delivery.postgres.database import Connection, Session
+from delivery.postgres.tables import metadata
+
+COORDINATOR = os.environ.get("DELIVERY_TEST_CITUS_URL", "")
+pytestmark = pytest.mark.skipif(
+    not COORDINATOR, reason="DELIVERY_TEST_CITUS_URL names no coordinator of a Citus cluster"
+)
+
+AGE = timedelta(seconds=45)
+SHARDS = 4
+
+Hook = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture(scope="module")
+def schema_url() -> Iterator[str]:
+    """The coordinator, with an empty schema that goes away with the module."""
+    name = f"test_{uuid4().hex[:8]}"
+    separator = "&" if urlsplit(COORDINATOR).query else "?"
+    with psycopg.connect(COORDINATOR, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+        yield f"{COORDINATOR}{separator}options={quote(f'-csearch_path={name}')}"
+        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="module")
+def filled_url(schema_url: str) -> str:
+    """The same, with a log that holds a row of each outcome and is distributed only then."""
+    from delivery.postgres import distributed, migrations
+
+    url = SecretStr(schema_url)
+    migrations.upgrade(url)
+    with database.connect(url, "test") as connection:
+        every_outcome.fill(connection)
+    assert distributed.find(url) is None
+    distributed.distribute(url, SHARDS)
+    return schema_url
+
+
+@pytest.fixture
+def worker(filled_url: str) -> Iterator[Connection]:
+    session = Session(SecretStr(filled_url), AGE)
+    yield session.connection()
+    session.drop()
+
+
+@pytest.fixture
+def rival(filled_url: str) -> Iterator[Connection]:
+    session = Session(SecretStr(filled_url), AGE)
+    yield session.connection()
+    session.drop()
+
+
+@pytest.fixture
+def before_write(monkeypatch: pytest.MonkeyPatch) -> Hook:
+    """Runs something once, between the next transaction's read and its write."""
+    original: Callable[..., Any] = Statements.write
+    waiting: list[Callable[[], object]] = []
+
+    def write(*arguments: Any) -> Any:
+        if waiting:
+            waiting.pop()()
+        return original(*arguments)
+
+    monkeypatch.setattr(Statements, "write", write)
+    return waiting.append
+
+
+def process(connection: Connection, *contents: bytes | None, first: int) -> dict[str, int]:
+    return +transaction.process(connection, Contract(), batch(*contents, first=first))
+
+
+def rows(connection: Connection) -> dict[str, list[str]]:
+    return {
+        name: sorted(row for (row,) in connection.execute(f"SELECT t::text FROM {name} AS t"))
+        for name in metadata.tables
+    }
+
+
+def test_a_filled_log_is_distributed_with_its_rows_and_none_stays_behind(
+    run: Run, filled_url: str, worker: Connection
+) -> None:
+    assert stats.count(worker).outcomes == {
+        "created": 4, "updated": 2, "too_late": 1, "stale": 1, "duplicate": 1, "conflict": 1,
+        "rejected": 4,
+    }  # fmt: skip
+    left = "SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree('processed_events')"
+    assert worker.execute(left).fetchall() == [(0,)]
+    assert run(filled_url, "verify", "--database-only")[0] == DONE
+    code, said, _ = run(filled_url, "migrate", "--distributed", "--shards", "2")
+    assert (code, said.splitlines()[1].startswith(f"the log is distributed over {SHARDS} ")) == (
+        DONE,
+        True,
+    )
+    assert said.splitlines()[1].endswith("already")
+
+
+def test_migrate_says_that_the_log_is_distributed_and_check_asks_for_it(
+    run: Run, filled_url: str
+) -> None:
+    for arguments in (["--check"], ["--check", "--distributed"], ["status"]):
+        code, said, _ = run(filled_url, "migrate", *arguments)
+        assert code == DONE
+        assert f"the log is distributed over {SHARDS} shards" in said
+
+
+def test_a_log_that_is_not_distributed_is_an_answer_of_no(run: Run, database_url: str) -> None:
+    code, said, _ = run(database_url, "migrate", "--check", "--distributed")
+    assert (code, said.splitlines()[-1]) == (ANSWER_IS_NO, "the log is not distributed")
+    code, _, error = run(database_url, "migrate", "--distributed")
+    assert (code, "CREATE EXTENSION citus" in error) == (USAGE, True)
+
+
+def test_each_node_but_the_coordinator_is_refused_with_the_coordinators_address(
+    worker: Connection,
+) -> None:
+    nodes = worker.execute("SELECT nodename, nodeport FROM pg_dist_node WHERE groupid > 0")
+    url = urlsplit(COORDINATOR)
+    for host, port in nodes.fetchall():
+        node = url._replace(netloc=f"{url.username}@{host}:{port}").geturl()
+        with pytest.raises(SettingsError, match=f"{port} is a node .* coordinator, "):
+            database.connect(SecretStr(node), "test")
+
+
+def test_records_that_are_read_again_change_no_row(worker: Connection) -> None:
+    contents = [value(2000 + n, n % 7) for n in range(300)]
+    assert process(worker, *contents, first=2000) == {"created": 300}
+    newer = [value(2000 + n, 30) for n in range(0, 300, 3)]
+    assert process(worker, *newer, *newer[:5], first=2500) == {"updated": 100, "duplicate": 5}
+    before = rows(worker)
+    assert process(worker, *contents, first=2000) == {"redelivered": 300}
+    assert process(worker, *newer, *newer[:5], first=2500) == {"redelivered": 105}
+    assert rows(worker) == before
+
+
+def test_a_key_that_is_taken_in_between_is_a_duplicate_and_nothing_is_lost(
+    worker: Connection, rival: Connection, before_write: Hook
+) -> None:
+    before_write(lambda: process(rival, value(3005), first=3100))
+    contents = [value(3000 + n) for n in range(10)]
+    assert process(worker, *contents, first=3000) == {"created": 9, "duplicate": 1}
+
+
+def test_a_delivery_that_is_made_in_between_is_found_by_its_order(
+    worker: Connection, rival: Connection, before_write: Hook
+) -> None:
+    before_write(lambda: process(rival, value(3205, 9), first=3300))
+    contents = [value(3200 + n) for n in range(10)]
+    assert process(worker, *contents, first=3200) == {"created": 9, "stale": 1}
+
+
+def test_a_delivery_that_changes_in_between_is_decided_again(
+    worker: Connection, rival: Connection, before_write: Hook
+) -> None:
+    process(worker, *[value(3400 + n) for n in range(10)], first=3400)
+    before_write(lambda: process(rival, value(3405, 9), first=3500))
+    newer = [value(3400 + n, 8) for n in range(10)]
+    assert process(worker, *newer, first=3450) == {"updated": 9, "stale": 1}
+
+
+@pytest.mark.parametrize("table", ["deliveries", "processed_events"])
+def test_a_row_that_a_node_refuses_becomes_a_dead_letter_and_its_neighbours_stay(
+    worker: Connection, table: str
+) -> None:
+    first = {"deliveries": 4000, "processed_events": 4100}[table]
+    refused = first + 7
+    worker.execute(f"ALTER TABLE {table} ADD CONSTRAINT not_{first} CHECK (order_id <> {refused})")
+    contents = [value(first + n) for n in range(20)]
+    assert process(worker, *contents, first=first) == {"created": 19, "rejected": 1}
+    letter = "SELECT reason, error LIKE 'SQLSTATE 23514: %%' FROM dead_letters WHERE order_id = %s"
+    assert worker.execute(letter, (refused,)).fetchall() == [("refused_by_database", True)]
+    worker.execute(f"ALTER TABLE {table} DROP CONSTRAINT not_{first}")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE {} SET outcome = 'stale'",
+        "DELETE FROM {}",
+        "TRUNCATE {}",
+    ],
+)
+@pytest.mark.parametrize("table", ["processed_events", "processed_events_2026_11"])
+def test_the_log_is_append_only(worker: Connection, statement: str, table: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
+        worker.execute(statement.format(table))
+
+
+def test_the_log_is_append_only_on_each_shard(worker: Connection) -> None:
+    for table in ("processed_events", "processed_events_2026_11"):
+        for statement in ("DELETE FROM %s", "TRUNCATE %s", "UPDATE %s SET outcome = ''stale''"):
+            asked = f"SELECT success FROM run_command_on_shards('{table}', '{statement}')"
+            assert worker.execute(asked).fetchall() == [(False,)] * SHARDS
+
+
+def test_a_month_that_is_missing_is_made_on_the_nodes_and_keeps_its_rows(
+    worker: Connection,
+) -> None:
+    ((name,),) = worker.execute(
+        "SELECT to_char(now() AT TIME ZONE 'UTC' + interval '5 months', "
+        "'\"processed_events_\"YYYY_MM')"
+    )
+    worker.execute(f"DROP TABLE {name}")
+    assert worker.execute("SELECT ensure_partitions()").fetchall() == [(1,)]
+    asked = f"SELECT success FROM run_command_on_shards('{name}', 'TRUNCATE %s')"
+    assert worker.execute(asked).fetchall() == [(False,)] * SHARDS
+
+
+def test_a_deadlock_of_two_nodes_is_a_race(worker: Connection, rival: Connection) -> None:
+    process(worker, *[value(5000 + n) for n in range(40)], first=5000)
+    nodes = dict(
+        worker.execute(
+            "SELECT groupid, min(order_id) FROM deliveries, pg_dist_placement "
+            "WHERE shardid = get_shard_id_for_distribution_column('deliveries', order_id) "
+            "AND order_id BETWEEN 5000 AND 5039 GROUP BY groupid"
+        ).fetchall()
+        if False
+        else [
+            (group, order)
+            for order in range(5000, 5040)
+            for (group,) in worker.execute(
+                "SELECT groupid FROM pg_dist_placement WHERE shardid = "
+                "get_shard_id_for_distribution_column('deliveries', %s::bigint)",
+                (order,),
+            )
+        ]
+    )
+    first, second, *_ = nodes.values()
+    touched = threading.Barrier(2)
+    ends: list[str] = []
+
+    def touch(connection: Connection, *orders: int) -> None:
+        try:
+            with database.transaction(connection):
+                for order in orders:
+                    connection.execute(
+                        "UPDATE deliveries SET updated_at = now() WHERE order_id = %s", (order,)
+                    )
+                    if order == orders[0]:
+                        touched.wait(30)
+            ends.append("done")
+        except RaceError as error:
+            assert "40P01" in str(error)
+            ends.append("race")
+
+    other = threading.Thread(target=touch, args=(rival, second, first))
+    other.start()
+    touch(worker, first, second)
+    other.join(30)
+    assert sorted(ends) == ["done", "race"]
+
+
+def test_the_pages_show_an_order_and_the_log(filled_url: str, worker: Connection) -> None:
+    with served(filled_url) as address:
+        for path in (f"/orders/{ORDER}", f"/api/orders/{ORDER}", "/", "/history", "/readyz"):
+            with urlopen(address + path, timeout=30) as answer:
+                assert answer.status == 200, path
+
+
+def test_the_commands_that_read_say_what_they_say_on_one_machine(
+    run: Run, filled_url: str
+) -> None:
+    code, said, _ = run(filled_url, "history", str(ORDER), "--format", "json")
+    assert (code, len(said.splitlines())) == (DONE, 7)
+    assert run(filled_url, "stats", "--format", "json")[0] == DONE
+    assert run(filled_url, "dead-letters", "list")[0] == DONE
+    assert run(filled_url, "verify", "--database-only")[0] == DONE
