@@ -15,7 +15,7 @@ from delivery.archive.manifest import Content, file_name
 from delivery.archive.removal import ChangedError
 from delivery.domain.month import Month
 from delivery.errors import ForbiddenError, RaceError, UnavailableError
-from delivery.postgres import database
+from delivery.postgres import database, distributed
 from delivery.postgres.database import Connection
 
 APPLICATION = "delivery archive"
@@ -44,6 +44,7 @@ class Archived(NamedTuple):
 def months(url: SecretStr, before: Month) -> list[Month]:
     """The months that are to leave the log. Raises ForbiddenError for anybody but the owner."""
     with database.snapshot(url, APPLICATION) as connection:
+        distributed.require_undistributed(connection, APPLICATION)
         ((role, is_owner),) = connection.execute(_IS_OWNER)
         if not is_owner:
             raise ForbiddenError(

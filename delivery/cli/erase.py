@@ -12,7 +12,7 @@ from delivery.domain.vocabulary import Criterion
 from delivery.erasure import search
 from delivery.erasure.erase import SETTINGS, Counts, Erasure
 from delivery.erasure.search import Found
-from delivery.postgres import database
+from delivery.postgres import database, distributed
 from delivery.postgres.database import Connection
 
 DRY_RUN = "a dry run"  # a reason for rows that are rolled back
@@ -85,6 +85,7 @@ def erase(
     url = settings.load(settings.DatabaseSettings).database_url
     with database.connect(url, "delivery erase", SETTINGS) as connection:
         database.require_migrated(connection)
+        distributed.require_undistributed(connection, "delivery erase")
         found = _found(connection, ordered_by, order, dead_letter, more or [])
         _report(erasure.erase(connection, *found), dry_run)
 

@@ -14,9 +14,8 @@ _TOUCHED = """
 SELECT month, file_name FROM archived_months m
 WHERE last_consumed_at >= coalesce(%(since)s, '-infinity'::timestamptz)
   AND first_consumed_at < coalesce(%(until)s, 'infinity'::timestamptz)
-  AND (%(order_id)s::bigint IS NULL OR EXISTS (
-       SELECT FROM deliveries d
-       WHERE d.order_id = %(order_id)s AND d.created_at <= m.last_consumed_at))
+  AND (%(order_id)s::bigint IS NULL OR last_consumed_at >= (
+       SELECT created_at FROM deliveries WHERE order_id = %(order_id)s))
   AND (%(topic)s::text IS NULL OR EXISTS (
        SELECT FROM archived_offsets o
        WHERE o.record_topic = %(topic)s AND o.record_partition = %(partition)s

@@ -97,6 +97,18 @@ def find(url: SecretStr) -> Distribution | None:
             return _found(connection, schemas[0], "processed_events") if schemas else None
 
 
+def require_undistributed(connection: Connection, command: str) -> None:
+    """Raises SettingsError for a command that does not work on a distributed log."""
+    if not connection.is_citus:
+        return
+    with placement.guarded(connection) as schemas:
+        if schemas and _found(connection, schemas[0], "processed_events"):
+            raise SettingsError(
+                f"`{command}` does not work on a log that is distributed over a Citus cluster: "
+                "nothing is changed"
+            )
+
+
 def distribute(url: SecretStr, shards: int) -> Distribution:
     """Distributes the tables, with the rows that they hold, in one transaction.
 

@@ -152,7 +152,8 @@ def _migrating(url: SecretStr) -> Iterator[Connection]:
     except DBAPIError as error:
         if isinstance(error.orig, psycopg.errors.FeatureNotSupported):
             raise SettingsError(
-                f"{first_line(error.orig)}: a distributed log can't be taken there, and stays as it is"
+                f"{first_line(error.orig)}: Citus can't take a distributed log there, and it "
+                "stays as it is"
             ) from error
         if isinstance(error.orig, psycopg.Error):
             raise translated(error.orig) from error

@@ -123,7 +123,7 @@ def _require_harmless(connection: Connection, schema: str, role: str) -> None:
 
 
 def _set_on_nodes(connection: Connection, role: str) -> None:
-    """Citus sends a role's defaults to the nodes. Who has them already needs no right to set them."""
+    """Citus sends a role's defaults to the nodes. Those that it has already are not set again."""
     (found,) = connection.execute(_HAS_BY_DEFAULT, (role,))
     wanted = [
         sql.SQL("ALTER ROLE {} SET {} = {}").format(
@@ -137,8 +137,8 @@ def _set_on_nodes(connection: Connection, role: str) -> None:
             connection.execute(statement)
     except psycopg.errors.InsufficientPrivilege as error:
         raise SettingsError(
-            f"role {role!r} needs defaults on the cluster's nodes, which {connection.info.user} may "
-            f"not set. Have a superuser run: {'; '.join(s.as_string() for s in wanted)}"
+            f"role {role!r} needs defaults on the cluster's nodes, which {connection.info.user} "
+            f"may not set. Have a superuser run: {'; '.join(s.as_string() for s in wanted)}"
         ) from error
 
 

@@ -12,8 +12,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from every_command import Run
 from pydantic import SecretStr
 
+from delivery.cli import NO as ANSWER_IS_NO
+from delivery.cli import USAGE
 from delivery.errors import UnavailableError
 from delivery.postgres import database, migrations, tables
 from delivery.postgres.database import Connection
@@ -45,6 +48,15 @@ def test_a_downgrade_leaves_nothing_behind_and_can_be_upgraded_again(database_ur
         ).fetchall()
     assert {name for (name,) in left} == {"alembic_version", "alembic_version_pkc"}
     assert migrations.upgrade(SecretStr(database_url)) == ("none", database.REVISION)
+
+
+def test_a_log_that_is_not_distributed_is_said_so_and_needs_citus_to_be(
+    run: Run, database_url: str
+) -> None:
+    code, said, _ = run(database_url, "migrate", "--check", "--distributed")
+    assert (code, said.splitlines()[-1]) == (ANSWER_IS_NO, "the log is not distributed")
+    code, _, error = run(database_url, "migrate", "--distributed")
+    assert (code, "CREATE EXTENSION citus" in error) == (USAGE, True)
 
 
 COLUMNS = """order_id, event_time, outcome, payload::text, record_topic, record_partition,
