@@ -9,6 +9,7 @@ from delivery.domain.event import Contract
 from delivery.inbox.rejection_limit import RejectionLimit
 from delivery.postgres import database, durability
 from delivery.postgres.commit_watch import CommitWatch
+from delivery.postgres.prepared import PreparedWatch
 from delivery.worker.loop import Worker, collect_garbage_rarely
 from delivery.worker.shutdown import stop_on_signals
 
@@ -39,6 +40,7 @@ def run(drain: bool) -> None:
     limit = RejectionLimit(worker.max_rejected_in_a_row)
     with stop_on_signals() as stop, consumer.connected(kafka, worker.batch_size) as member:
         commits = CommitWatch(url, session.current)
+        prepared = PreparedWatch(url, session.current)
         monitored = settings.load(settings.MonitoringSettings)
         recorder = monitoring.start(monitored, url, member, commits.why)
         member.join(wait_for_topic=not drain)
@@ -51,7 +53,7 @@ def run(drain: bool) -> None:
             structlog.get_logger().warning(doubt)
         loop = Worker(member, session, contract, limit, recorder, to_announce)
         try:
-            with commits.running(recorder.heartbeat):
+            with commits.running(recorder.heartbeat), prepared.running():
                 loop.run(stop, end)
         finally:
             session.drop()

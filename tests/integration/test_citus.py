@@ -21,6 +21,7 @@ from psycopg import sql
 from pydantic import SecretStr
 from records import batch, value
 from served import served
+from structlog.testing import capture_logs
 
 from delivery.cli import DONE, USAGE
 from delivery.domain.event import Contract
@@ -28,7 +29,7 @@ from delivery.errors import RaceError, SettingsError
 from delivery.history import stats
 from delivery.inbox import transaction
 from delivery.inbox.statements import Statements
-from delivery.postgres import database, distributed, migrations
+from delivery.postgres import database, distributed, migrations, prepared
 from delivery.postgres.database import Connection, Session
 from delivery.postgres.tables import metadata
 
@@ -102,6 +103,13 @@ def process(connection: Connection, *contents: bytes | None, first: int) -> dict
     return +transaction.process(connection, Contract(), batch(*contents, first=first))
 
 
+def _at(host: str, port: int) -> str:
+    """The URL of a node's database."""
+    url = urlsplit(COORDINATOR)
+    user, at, _ = url.netloc.rpartition("@")
+    return url._replace(netloc=f"{user}{at}{host}:{port}").geturl()
+
+
 def rows(connection: Connection) -> dict[str, list[str]]:
     return {
         name: sorted(row for (row,) in connection.execute(f"SELECT t::text FROM {name} AS t"))
@@ -140,11 +148,9 @@ def test_each_node_but_the_coordinator_is_refused_with_the_coordinators_address(
     worker: Connection,
 ) -> None:
     nodes = worker.execute("SELECT nodename, nodeport FROM pg_dist_node WHERE groupid > 0")
-    url = urlsplit(COORDINATOR)
     for host, port in nodes.fetchall():
-        node = url._replace(netloc=f"{url.username}@{host}:{port}").geturl()
         with pytest.raises(SettingsError, match=f"{port} is a node .* coordinator, "):
-            database.connect(SecretStr(node), "test")
+            database.connect(SecretStr(_at(host, port)), "test")
 
 
 def test_records_that_are_read_again_change_no_row(worker: Connection) -> None:
@@ -293,3 +299,26 @@ def test_what_does_not_work_there_is_refused_in_one_line(
 ) -> None:
     code, _, error = run(filled_url, *command)
     assert (code, f"`delivery {command[0]}` does not work on a log" in error) == (USAGE, True)
+
+
+def test_a_transaction_that_is_prepared_and_not_ended_is_named_in_one_warning(
+    filled_url: str, worker: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepared, "_LEFT_BEHIND", prepared._LEFT_BEHIND.replace("'3 s'", "'0 s'"))
+    ((host, port),) = worker.execute(
+        "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid > 0 ORDER BY nodeid LIMIT 1"
+    )
+    node, gid = _at(host, port), f"left-behind-{uuid4().hex}"
+    with psycopg.connect(node, autocommit=True) as connection:
+        connection.execute("BEGIN")
+        connection.execute("SELECT pg_current_xact_id()")
+        connection.execute(sql.SQL("PREPARE TRANSACTION {}").format(sql.Literal(gid)))
+        try:
+            watch = prepared.PreparedWatch(SecretStr(filled_url), lambda: worker)
+            with capture_logs() as logs:
+                watch.look()
+                watch.look()
+        finally:
+            connection.execute(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
+    warned = [line for line in logs if line.get("transaction") == gid]
+    assert [(line["log_level"], line["node"]) for line in warned] == [("warning", f"{host}:{port}")]
