@@ -10,10 +10,12 @@ import typer
 from delivery import settings
 from delivery.cli import output
 from delivery.cli.arguments import LAST_ID, require_text
+from delivery.cli.letter_options import DryRun, OfOrder, OfReason, OfTopic, Since, Until, WithError
+from delivery.dead_letters import groups as causes
 from delivery.dead_letters import queries, rendering, resolve
-from delivery.dead_letters.letter import LetterFilter, LetterStatus
+from delivery.dead_letters.letter import LetterFilter, LetterStatus, State
 from delivery.domain.event import Contract
-from delivery.domain.vocabulary import Reason, Resolution
+from delivery.domain.vocabulary import Resolution
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 
@@ -29,18 +31,21 @@ dead_letters = typer.Typer(
     add_completion=False,
 )
 
-Ids = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=LAST_ID)]
+Ids = Annotated[list[int] | None, typer.Argument(metavar="ID...", min=1, max=LAST_ID)]
+All = Annotated[bool, typer.Option("--all", help="All that nobody has resolved.")]
 TableOrJson = Annotated[
     Literal["table", "json"], typer.Option("--format", help="json is one object a line.")
-]
-OfReason = Annotated[
-    Reason | None, typer.Option("--reason", help="Only the letters of this reason.")
 ]
 
 
 @dead_letters.command("list")
 def list_(
     reason: OfReason = None,
+    since: Since = None,
+    until: Until = None,
+    order: OfOrder = None,
+    topic: OfTopic = None,
+    error: WithError = None,
     resolved_too: Annotated[
         bool, typer.Option("--all", help="Show replayed and discarded letters too.")
     ] = False,
@@ -55,15 +60,54 @@ def list_(
     ] = None,
     output_format: TableOrJson = "table",
 ) -> None:
-    """List the letters that nobody has resolved, the oldest first."""
-    wanted = LetterFilter("any" if resolved_too else "open", reason)
+    """List the letters that nobody has resolved, the oldest first.
+
+    A TIME is ISO 8601, in UTC where it has no offset, or a duration before
+    now: 90s, 15m, 2h, 7d, 4w. Where several filters are given, all must hold.
+    """
+    state: State = "any" if resolved_too else "open"
+    wanted = LetterFilter(state, reason, since, until, order, topic, error)
     with _snapshot() as connection:
         if output_format == "json":
             count = output.json_lines(queries.oldest_first(connection, wanted, limit))
         else:
             count = _table(connection, wanted, limit or TABLE_LIMIT)
     if not count:
-        output.note("no dead letters" if resolved_too else "no open dead letters")
+        _say_none(wanted)
+
+
+@dead_letters.command()
+def groups(
+    reason: OfReason = None,
+    since: Since = None,
+    until: Until = None,
+    order: OfOrder = None,
+    topic: OfTopic = None,
+    error: WithError = None,
+    resolved_too: Annotated[
+        bool, typer.Option("--all", help="Count replayed and discarded letters too.")
+    ] = False,
+    output_format: TableOrJson = "table",
+) -> None:
+    """Count open letters by cause: one reason, and one error but for the numbers in it.
+
+    An N in an error stands for any number. `list`, `replay --all` and `discard --all` take the
+    letters of a group by --reason and --error.
+    """
+    state: State = "any" if resolved_too else "open"
+    wanted = LetterFilter(state, reason, since, until, order, topic, error)
+    with _snapshot() as connection:
+        limit = None if output_format == "json" else TABLE_LIMIT + 1
+        found = causes.largest_first(connection, wanted, limit)
+    if output_format == "json":
+        output.json_lines(found)
+    elif found:
+        names = ("letters", "reason", "first_seen", "last_seen", "first_id", "error")
+        output.table(names, [[row[name] for name in names] for row in found[:TABLE_LIMIT]])
+        if len(found) > TABLE_LIMIT:
+            output.note(f"only the largest {TABLE_LIMIT} are shown: --format json has all")
+    if not found:
+        _say_none(wanted)
 
 
 @dead_letters.command()
@@ -88,9 +132,15 @@ def show(
 
 @dead_letters.command()
 def replay(
-    ids: Annotated[list[int] | None, typer.Argument(metavar="ID...", min=1, max=LAST_ID)] = None,
-    all_: Annotated[bool, typer.Option("--all", help="All that nobody has resolved.")] = False,
+    ids: Ids = None,
+    all_: All = False,
     reason: OfReason = None,
+    since: Since = None,
+    until: Until = None,
+    order: OfOrder = None,
+    topic: OfTopic = None,
+    error: WithError = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Process the records of letters again, as the worker would.
 
@@ -103,31 +153,82 @@ def replay(
     Examples:
       delivery dead-letters replay 7 12
       delivery dead-letters replay --all --reason refused_by_database
+      delivery dead-letters replay --all --since 2h --topic orders --dry-run
     """
-    if bool(ids) == all_ or (reason and not all_):
-        raise typer.BadParameter("give either ids, or --all with or without --reason")
+    wanted = LetterFilter("open", reason, since, until, order, topic, error)
+    _require_choice(ids, all_, wanted)
+    if dry_run:
+        _say_chosen(ids, wanted, "replayed")
+        return
     worker = settings.load(settings.WorkerSettings)
     contract = Contract(worker.event_timezone, worker.max_future_skew)
     with _connected_to_write() as connection:
-        wanted = ids or _open_ids(connection, reason)
-        _report(resolve.replay(connection, contract, wanted), set(wanted), "replayed")
+        chosen = ids or _open_ids(connection, wanted)
+        _report(resolve.replay(connection, contract, chosen), set(chosen), "replayed")
 
 
 @dead_letters.command()
 def discard(
-    ids: Ids,
     note: Annotated[
         str,
         typer.Option(
             metavar="TEXT", callback=require_text, help="Why. It is kept with the letter."
         ),
     ],
+    ids: Ids = None,
+    all_: All = False,
+    reason: OfReason = None,
+    since: Since = None,
+    until: Until = None,
+    order: OfOrder = None,
+    topic: OfTopic = None,
+    error: WithError = None,
+    dry_run: DryRun = False,
 ) -> None:
-    """Mark letters as not to be processed, ever. Discarding twice changes nothing more."""
+    """Mark letters as not to be processed, ever. Discarding twice changes nothing more.
+
+    \b
+    Examples:
+      delivery dead-letters discard 7 12 --note 'test orders'
+      delivery dead-letters discard --all --reason not_json --until 7d --note noise --dry-run
+    """
     if not note.strip():
         raise typer.BadParameter("--note needs a text that says why")
+    wanted = LetterFilter("open", reason, since, until, order, topic, error)
+    _require_choice(ids, all_, wanted)
+    if dry_run:
+        _say_chosen(ids, wanted, "discarded")
+        return
     with _connected_to_write() as connection:
-        _report([resolve.discard(connection, ids, note)], set(ids), "discarded")
+        chosen = ids or _open_ids(connection, wanted)
+        _report([resolve.discard(connection, chosen, note)], set(chosen), "discarded")
+
+
+def _require_choice(ids: list[int] | None, all_: bool, wanted: LetterFilter) -> None:
+    if bool(ids) == all_ or (wanted != LetterFilter() and not all_):
+        raise typer.BadParameter("give either ids, or --all with or without filters")
+
+
+def _say_chosen(ids: list[int] | None, wanted: LetterFilter, resolution: Resolution) -> None:
+    """Says which letters a replay or a discarding would take. It changes nothing."""
+    with _snapshot() as connection:
+        chosen = ids or queries.open_ids(connection, wanted)
+        letters = queries.status(connection, chosen)
+    still_open = [letter for letter in letters if letter.resolution is None]
+    for letter in still_open:
+        output.text(rendering.status_line(letter, f"would be {resolution}"))
+    output.note(f"would be {resolution}: {len(still_open)} of {len(set(chosen))}")
+    if unknown := sorted(set(chosen) - {letter.dead_letter_id for letter in letters}):
+        _exit_unknown(unknown)
+
+
+def _say_none(wanted: LetterFilter) -> None:
+    if wanted in (LetterFilter(), LetterFilter("any")):
+        output.note("no dead letters" if wanted.state == "any" else "no open dead letters")
+    else:
+        output.note(
+            "no dead letters match" if wanted.state == "any" else "no open dead letters match"
+        )
 
 
 def _snapshot() -> AbstractContextManager[Connection]:
@@ -147,9 +248,9 @@ def _connected_to_write() -> Iterator[Connection]:
         session.drop()
 
 
-def _open_ids(connection: Connection, reason: Reason | None) -> list[int]:
+def _open_ids(connection: Connection, wanted: LetterFilter) -> list[int]:
     with database.transaction(connection):
-        return queries.open_ids(connection, reason)
+        return queries.open_ids(connection, wanted)
 
 
 def _table(connection: Connection, wanted: LetterFilter, limit: int) -> int:

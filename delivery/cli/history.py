@@ -14,7 +14,7 @@ import typer
 from delivery import history as log
 from delivery import settings
 from delivery.archive import reading
-from delivery.cli import output
+from delivery.cli import output, times
 from delivery.cli.arguments import LAST_ID, require_text
 from delivery.domain.record import Coordinates
 from delivery.domain.vocabulary import OUTCOMES, Outcome
@@ -39,13 +39,6 @@ TABLE_LIMIT = 100
 
 # The rows that are wanted, of the log or of a file: with a limit, and the names of columns.
 Rows = Callable[[int | None, Sequence[str]], Iterator[tuple[Any, ...]]]
-
-
-def _time(text: str) -> datetime:
-    try:
-        return parse.time(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -76,11 +69,11 @@ def history(
     ] = None,
     since: Annotated[
         datetime | None,
-        typer.Option(parser=_time, metavar="TIME", help="Arrived then or later."),
+        typer.Option(parser=times.parsed, metavar="TIME", help="Arrived then or later."),
     ] = None,
     until: Annotated[
         datetime | None,
-        typer.Option(parser=_time, metavar="TIME", help="Arrived before then."),
+        typer.Option(parser=times.parsed, metavar="TIME", help="Arrived before then."),
     ] = None,
     outcome: Annotated[
         list[str] | None,  # typer knows no list of literals

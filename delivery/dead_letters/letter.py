@@ -15,10 +15,19 @@ STATES: tuple[State, ...] = get_args(State)
 
 @dataclass(frozen=True)
 class LetterFilter:
-    """The letters in a state, of one reason if it is given."""
+    """Which letters: those in a state for which all that is given holds.
+
+    `since` (inclusive) and `until` (exclusive) are times of arrival, with an offset. `error` is a
+    part of the error's text, in capitals or not, in which an N may stand for any number.
+    """
 
     state: State = "open"
     reason: Reason | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    order_id: int | None = None
+    topic: str | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True)

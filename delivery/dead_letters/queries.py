@@ -10,9 +10,10 @@ from uuid import UUID
 from psycopg.rows import dict_row
 
 from delivery.dead_letters.letter import DeadLetter, LetterFilter, LetterStatus
+from delivery.dead_letters.matching import MATCHES
 from delivery.domain import headers
 from delivery.domain.record import Record
-from delivery.domain.vocabulary import REASONS, Reason
+from delivery.domain.vocabulary import REASONS
 from delivery.postgres.database import Connection
 
 Row = dict[str, Any]
@@ -26,16 +27,10 @@ SELECT r.reason, (SELECT count(*) FROM (
 FROM unnest(%s::text[]) AS r (reason)
 """
 
-_MATCHES = """
-(%(reason)s::text IS NULL OR reason = %(reason)s)
-AND CASE %(state)s::text WHEN 'any' THEN true WHEN 'open' THEN resolved_at IS NULL
-    ELSE resolution = %(state)s END
-"""
-
 _OLDEST_FIRST = f"""
 SELECT dead_letter_id, consumed_at, reason, order_id, record_topic, record_partition, record_offset,
        record_time, error, resolved_at, resolution, resolution_note
-FROM dead_letters WHERE {_MATCHES} ORDER BY dead_letter_id LIMIT %(limit)s
+FROM dead_letters WHERE {MATCHES} ORDER BY dead_letter_id LIMIT %(limit)s
 """  # noqa: S608 (constants only)
 
 _NEWEST_FIRST = f"""
@@ -44,11 +39,11 @@ SELECT dead_letter_id, consumed_at, reason, left(error, 500) AS error, order_id,
        CASE WHEN resolved_at IS NULL THEN substring(record_value FOR 4000) END AS beginning,
        octet_length(record_value) AS value_bytes
 FROM dead_letters
-WHERE {_MATCHES} AND (%(before)s::bigint IS NULL OR dead_letter_id < %(before)s)
+WHERE {MATCHES} AND (%(before)s::bigint IS NULL OR dead_letter_id < %(before)s)
 ORDER BY dead_letter_id DESC LIMIT %(limit)s
 """  # noqa: S608 (constants only)
 
-_OPEN_IDS = f"SELECT dead_letter_id FROM dead_letters WHERE {_MATCHES} ORDER BY dead_letter_id"  # noqa: S608
+_OPEN_IDS = f"SELECT dead_letter_id FROM dead_letters WHERE {MATCHES} ORDER BY dead_letter_id"  # noqa: S608
 
 _FIND = """
 SELECT dead_letter_id, consumed_at, reason, error, order_id, resolved_at, resolution,
@@ -98,9 +93,9 @@ def newest_first(
         return cursor.execute(_NEWEST_FIRST, given).fetchall()
 
 
-def open_ids(connection: Connection, reason: Reason | None = None) -> list[int]:
-    """The ids of the letters that nobody has resolved, the oldest first."""
-    wanted = LetterFilter("open", reason)
+def open_ids(connection: Connection, wanted: LetterFilter | None = None) -> list[int]:
+    """The ids of the letters that match, the oldest first: of all open ones if nothing is given."""
+    wanted = wanted or LetterFilter()
     return [letter_id for (letter_id,) in connection.execute(_OPEN_IDS, vars(wanted))]
 
 

@@ -50,12 +50,12 @@ def lines(letter: DeadLetter) -> Iterator[str]:
             yield _line(name, _or_empty(value))
 
 
-def status_line(letter: LetterStatus) -> str:
+def status_line(letter: LetterStatus, if_open: str = "stays") -> str:
     """One line: whether the letter is resolved, or why not."""
     coordinates = "/".join(map(str, letter.coordinates))
     if letter.resolution is None:
         error = " ".join(letter.error.split())  # a trigger's message may have several lines
-        return f"{letter.dead_letter_id} ({coordinates}) stays: {letter.reason}: {error}"
+        return f"{letter.dead_letter_id} ({coordinates}) {if_open}: {letter.reason}: {error}"
     return f"{letter.dead_letter_id} ({coordinates}) {letter.resolution}"
 
 

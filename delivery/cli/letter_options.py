@@ -1,0 +1,41 @@
+"""The options by which `delivery dead-letters` chooses letters: the same ones for each command."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from delivery.cli import times
+from delivery.cli.arguments import LAST_ID, require_text
+from delivery.domain.vocabulary import Reason
+
+OfReason = Annotated[
+    Reason | None, typer.Option("--reason", help="Only the letters of this reason.")
+]
+Since = Annotated[
+    datetime | None,
+    typer.Option("--since", parser=times.parsed, metavar="TIME", help="Arrived then or later."),
+]
+Until = Annotated[
+    datetime | None,
+    typer.Option("--until", parser=times.parsed, metavar="TIME", help="Arrived before then."),
+]
+OfOrder = Annotated[
+    int | None,
+    typer.Option("--order", metavar="ORDER_ID", min=1, max=LAST_ID, help="Only of this order."),
+]
+OfTopic = Annotated[
+    str | None,
+    typer.Option("--topic", callback=require_text, metavar="TOPIC", help="Only of this topic."),
+]
+WithError = Annotated[
+    str | None,
+    typer.Option(
+        "--error",
+        callback=require_text,
+        metavar="TEXT",
+        help="The error contains this, in capitals or not; an N may stand for any number, as in "
+        "`groups`.",
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say which open letters it would be.")]
