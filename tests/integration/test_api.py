@@ -233,6 +233,33 @@ def test_dead_letters_are_filtered(client: Client, connection: Connection) -> No
     assert_problem(client.get("/api/dead-letters?reason=other"), 422, "reason")
 
 
+def test_dead_letters_are_found_by_time_order_topic_and_error(
+    client: Client, connection: Connection
+) -> None:
+    connection.execute(
+        "UPDATE dead_letters SET consumed_at = '2026-01-01T00:00Z', order_id = 77, "
+        "record_topic = 'others', error = 'row 3 field 14' WHERE reason = 'tombstone'"
+    )
+
+    def reasons(**filters: str) -> set[str]:
+        told = client.get("/api/dead-letters", params=filters).json()
+        return {letter["reason"] for letter in told["dead_letters"]}
+
+    for given in (
+        {"until": "2026-01-02"},
+        {"order_id": "77"},
+        {"topic": "others"},
+        {"error": "Field 14"},
+        {"error": "row N field N"},
+    ):
+        assert reasons(**given) == {"tombstone"}, given
+    first = client.get("/api/dead-letters", params={"since": "1h", "limit": 2})
+    second = client.get(first.links["next"]["url"])
+    assert len(second.json()["dead_letters"]) == 1
+    assert reasons(since="1h") == {"not_json", "missing_field"}
+    assert_problem(client.get("/api/dead-letters?error=%00"), 422, "error")
+
+
 def test_stats_count_each_record_in_its_minute(client: Client) -> None:
     def counted() -> dict[str, int]:
         told = client.get("/api/stats", params={"since": "5m"}).json()

@@ -158,6 +158,20 @@ def test_personal_data_is_masked_unless_the_setting_shows_it(
     assert [secret for secret in secrets if secret not in shown] == []
 
 
+def test_dead_letters_are_found_by_time_order_topic_and_error(
+    log: Connection, visit: Visit
+) -> None:
+    log.execute(
+        "UPDATE dead_letters SET consumed_at = '2026-01-01T00:00Z', order_id = 77, "
+        "record_topic = 'others', error = 'row 3 field 14' WHERE dead_letter_id = 2"
+    )
+    for query in ("until=2026-01-02", "order_id=77", "topic=others", "error=row+N+field+N"):
+        assert links(visit(f"/dead-letters?{query}"), "/dead-letters/") == ["/dead-letters/2"]
+    assert "/dead-letters/2" not in links(visit("/dead-letters?since=1h"), "/dead-letters/")
+    for query in ("since=soon", "order_id=x", "error=%00"):
+        assert visit(f"/dead-letters?{query}").status_code == 422
+
+
 @pytest.mark.usefixtures("log")
 @pytest.mark.parametrize("shows", [False, True])
 def test_hostile_texts_are_text(make_visit: Callable[..., Visit], shows: bool) -> None:

@@ -35,6 +35,7 @@ def _coordinates(text: str) -> str:
 
 Time = Annotated[datetime, BeforeValidator(parse.time), WithJsonSchema(_TIME)]
 Coordinates = Annotated[str, AfterValidator(_coordinates), WithJsonSchema(_COORDINATES)]
+Text = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
 OrderId = Annotated[int, Field(ge=1, le=LAST_ID)]
 
 _SINCE = "Arrived then or later: ISO 8601, in UTC where it has no offset, or 90s, 15m, 2h, 7d, 4w."
@@ -68,13 +69,24 @@ class EventsQuery(Filters):
 
 
 class DeadLettersQuery(Filters):
-    """Which dead letters."""
+    """Which dead letters. Where several filters are given, all must hold."""
 
     resolution: Annotated[
         State,
         Field(description="`open`: nobody has resolved it."),
     ] = "open"
     reason: Annotated[Reason | None, Field(description="Why the record was rejected.")] = None
+    since: Annotated[Time | None, Field(description=_SINCE)] = None
+    until: Annotated[Time | None, Field(description="Arrived before then.")] = None
+    order_id: Annotated[OrderId | None, Field(description="Only this order.")] = None
+    topic: Annotated[Text | None, Field(description="Only this topic.")] = None
+    error: Annotated[
+        Text | None,
+        Field(
+            description="The error contains this, in capitals or not; an N may stand for any "
+            "number."
+        ),
+    ] = None
     limit: Annotated[int, Field(ge=1, le=1000, description=_LIMIT)] = 100
     cursor: Annotated[
         str | None, Field(max_length=2000, description=_CURSOR, json_schema_extra=_CURSOR_FORMAT)

@@ -5,10 +5,11 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from delivery.dead_letters.letter import LetterFilter
 from delivery.history import parse
 from delivery.history.filter import EventFilter, Position
 from delivery.web.api import cursor
-from delivery.web.api.models import EventsQuery
+from delivery.web.api.models import DeadLettersQuery, EventsQuery
 from delivery.web.api.problems import WrongFieldError
 
 
@@ -20,21 +21,33 @@ def resume(request: Request, query: EventsQuery) -> tuple[EventFilter, Position 
     since, until, before = query.since, query.until, None
     if query.cursor is not None:
         *span, position = read(request, query.cursor)
-        since, until = (None if time is None else datetime.fromisoformat(time) for time in span)
+        since, until = map(_time, span)
         before = parse.position(position)
     coordinates = None if query.record is None else parse.coordinates(query.record)
     return EventFilter(query.order_id, since, until, query.outcome, coordinates), before
 
 
+def resume_letters(request: Request, query: DeadLettersQuery) -> tuple[LetterFilter, int | None]:
+    """Which dead letters are wanted, and before which id: None for the first page."""
+    since, until, before = query.since, query.until, None
+    if query.cursor is not None:
+        *span, before = read(request, query.cursor)
+        if span:  # a cursor of the version before has none
+            since, until = map(_time, span)
+    wanted = LetterFilter(
+        query.resolution, query.reason, since, until, query.order_id, query.topic, query.error
+    )
+    return wanted, before
+
+
 def after_event(request: Request, wanted: EventFilter, last: Position) -> str:
     """The cursor of the page behind the event at `last`."""
-    span = [None if time is None else time.isoformat() for time in (wanted.since, wanted.until)]
-    return cursor.write(_list_name(request), [*span, str(last)])
+    return cursor.write(_list_name(request), [*_span(wanted), str(last)])
 
 
-def after_letter(request: Request, dead_letter_id: int) -> str:
+def after_letter(request: Request, wanted: LetterFilter, dead_letter_id: int) -> str:
     """The cursor of the page behind a dead letter."""
-    return cursor.write(_list_name(request), [dead_letter_id])
+    return cursor.write(_list_name(request), [*_span(wanted), dead_letter_id])
 
 
 def read(request: Request, text: str) -> list[Any]:
@@ -50,6 +63,14 @@ def link(request: Request, response: Response, following: str | None) -> None:
     if following is not None:
         url = request.url.include_query_params(cursor=following)
         response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+
+
+def _span(wanted: EventFilter | LetterFilter) -> list[str | None]:
+    return [None if time is None else time.isoformat() for time in (wanted.since, wanted.until)]
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _list_name(request: Request) -> str:

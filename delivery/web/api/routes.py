@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from delivery import history
 from delivery.dead_letters import queries as letter_queries
-from delivery.dead_letters.letter import LetterFilter
 from delivery.history import announcements, archived
 from delivery.history.filter import EventFilter
 from delivery.postgres.database import Connection
@@ -86,13 +85,12 @@ def dead_letters(
     query: Annotated[models.DeadLettersQuery, Query()],
 ) -> models.Letters:
     """Records that could not be processed, the newest first, without their contents."""
-    (before,) = (None,) if query.cursor is None else paging.read(request, query.cursor)
-    wanted = LetterFilter(query.resolution, query.reason)
+    wanted, before = paging.resume_letters(request, query)
     rows = letter_queries.newest_first(connection, wanted, before, query.limit + 1)
     letters = [serializers.letter(row) for row in rows[: query.limit]]
     following = None
     if len(rows) > query.limit:
-        following = paging.after_letter(request, letters[-1].dead_letter_id)
+        following = paging.after_letter(request, wanted, letters[-1].dead_letter_id)
     paging.link(request, response, following)
     return models.Letters(dead_letters=letters, next=following)
 

@@ -17,6 +17,8 @@ from delivery.history.filter import EventFilter, Position
 _NUMBER = re.compile(r"\d{1,19}", re.ASCII)
 _LAST_ID = 2**63 - 1
 
+LONGEST_TEXT = 500
+
 Reader = Callable[[str], Any]
 
 
@@ -74,6 +76,13 @@ def number(text: str) -> int:
     if _NUMBER.fullmatch(text) and 1 <= int(text) <= _LAST_ID:
         return int(text)
     raise ValueError(f"Must be a whole number from 1 to {_LAST_ID}, digits only.")
+
+
+def plain(text: str) -> str:
+    """A text that the database can compare with."""
+    if "\0" in text or len(text) > LONGEST_TEXT:
+        raise ValueError(f"Must have at most {LONGEST_TEXT} characters, and no NUL.")
+    return text
 
 
 def outcomes(names: Sequence[str]) -> list[Outcome]:

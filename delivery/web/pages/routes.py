@@ -128,24 +128,27 @@ def events(request: Request, connection: Reading) -> Response:
 def letters(
     request: Request,
     connection: Reading,
-    reason: str = "",
     resolution: str = "",
-    before: str = "",
 ) -> Response:
     """Records that could not be processed, the newest first."""
     readers = {
         "reason": forms.one_of(REASONS),
         "resolution": forms.one_of(STATES),
+        "since": parse.time,
+        "until": parse.time,
+        "order_id": forms.number,
+        "topic": forms.plain,
+        "error": forms.plain,
         "before": forms.number,
     }
-    given = {"reason": reason, "resolution": resolution or STATES[0], "before": before}
+    given = {name: request.query_params.get(name, "") for name in readers}
+    given["resolution"] = resolution or STATES[0]
     values, errors = forms.read(readers, given)
     rows: list[Row] = []
     if not errors:
-        wanted = LetterFilter(values["resolution"], values.get("reason"))
-        rows = letter_queries.newest_first(
-            connection, wanted, values.get("before"), ON_ONE_PAGE + 1
-        )
+        before = values.pop("before", None)
+        wanted = LetterFilter(values.pop("resolution"), **values)
+        rows = letter_queries.newest_first(connection, wanted, before, ON_ONE_PAGE + 1)
     last = rows[ON_ONE_PAGE - 1]["dead_letter_id"] if len(rows) > ON_ONE_PAGE else ""
     return rendering.page(
         request,
@@ -156,7 +159,11 @@ def letters(
         errors=errors,
         reasons=REASONS,
         resolutions=STATES,
-        is_filtered=bool(reason) or given["resolution"] != STATES[0],
+        is_filtered=any(
+            text
+            for name, text in given.items()
+            if name != "before" and (name, text) != ("resolution", STATES[0])
+        ),
         older=last and rendering.link("/dead-letters", given | {"before": last}),
     )
 
