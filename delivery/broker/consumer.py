@@ -7,7 +7,7 @@ handed on as bytes and decoded by our own code.
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -17,30 +17,27 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import (
     AuthorizationError,
     FencedInstanceIdError,
-    KafkaError,
     LogTruncationError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     RetriableError,
     SaslAuthenticationFailedError,
 )
-from kafka.structs import OffsetAndMetadata
 
 from delivery.broker import internals, options, reader
+from delivery.broker.commits import Commits
 from delivery.broker.connections import ClientFactory, Connections
+from delivery.broker.ends import Ends, Offsets
 from delivery.broker.obstacle import Obstacle, TopicWatch
-from delivery.broker.positions import REQUEST_TIMEOUT_MS, Positions
-from delivery.broker.start import RECREATED, metadata_of
+from delivery.broker.positions import Positions
 from delivery.domain.record import Partition, PartitionLog, Record, offset_ranges
-from delivery.errors import FencedError, UnavailableError
+from delivery.errors import FencedError
 from delivery.settings import KafkaSettings
 
 log = structlog.get_logger()
 
 POLL_TIMEOUT_S = 1.0  # poll() waits all of it even when SIGTERM came
 PAUSE_S = 0.1  # between two polls; behind a longer one, maybe frozen, the topic is looked at
-COMMIT_TIMEOUT_S = 3.0
-ENDS_EVERY_S = 1.0  # while partitions are paused
 
 CLOSE_TIMEOUT_MS = 2000
 METADATA_MAX_AGE_MS = 30_000  # after this long a new partition is noticed
@@ -49,8 +46,6 @@ RETRY_BACKOFF_MS = 20  # kafka-python also sleeps so long where a poll finds not
 # In one fetch, of one partition or of all together: several batches. With Kafka's 1 MB for each
 # partition every second batch is a rest; with its 50 MB for all, memory grows with the partitions.
 FETCHED_BYTES = 4 * 1024 * 1024
-
-Offsets = Mapping[TopicPartition, int]
 
 
 @contextmanager
@@ -102,13 +97,12 @@ class GroupConsumer:
     _settings: KafkaSettings
     _batch_size: int
     _is_full: bool = False  # the last batch was, so that more records are likely there
-    _answer: threading.Event | None = None  # Kafka's to the last commit
     _polled_at: float = 0.0
-    _ends: Offsets = field(default_factory=dict)  # of partitions, as of the last pause
-    _ends_at: float = 0.0
     _refused: Obstacle = field(default_factory=Obstacle)
 
     def __post_init__(self) -> None:
+        self._commits = Commits(self._consumer, self._positions)
+        self._ends = Ends(self._consumer, self._positions)
         self._watch = TopicWatch(self._consumer, self._settings, self._positions)
 
     @property
@@ -153,45 +147,20 @@ class GroupConsumer:
         return records
 
     def commit(self, records: Sequence[Record]) -> None:
-        """Sends off the commit of the offsets after `records`, which the database has committed.
-
-        It does not wait for Kafka's answer (`wait` does): an offset that could not be committed
-        costs a redelivery, which the inbox recognises. Partitions that may be another worker's by
-        now are left out, or Kafka would put back the other's offsets.
-        """
-        self.wait()  # kafka-python fails what is more than five at once
-        absent = internals.why_absent(self._consumer)
-        ours = set() if absent else self._consumer.assignment()
-        offsets: dict[TopicPartition, OffsetAndMetadata] = {}
-        for record in {record.topic_partition: record for record in records}.values():
-            partition = TopicPartition(*record.topic_partition)
-            if partition not in ours:
-                _warn_uncommitted(record, absent or "the partition went to another worker")
-            elif record.topic_id != self._positions.topic_id:
-                _warn_uncommitted(record, RECREATED)
-            else:
-                metadata = metadata_of(record.topic_id)
-                after = OffsetAndMetadata(record.offset + 1, metadata, record.leader_epoch)
-                offsets[partition] = after
-                self._positions.claim(record)
-        if offsets:
-            answer = self._answer = threading.Event()
-            sent = self._consumer.commit_async(offsets, callback=_warn_of_failure)
-            sent.add_both(lambda _: answer.set())
+        """Sends off the commit of the offsets after `records`, which the database has committed."""
+        self._commits.send(records)
 
     def wait(self) -> None:
         """Waits for Kafka's answer to the last commit, if it is under way, but not for ever."""
-        if self._answer is not None:
-            self._answer.wait(COMMIT_TIMEOUT_S)
-            self._answer = None
+        self._commits.wait()
 
     def rewind(self, records: Sequence[Record]) -> None:
         """Makes the next poll begin with `records` again, where their partitions are still ours."""
-        there = [record for record in records if record.topic_id == self._positions.topic_id]
-        if gone := len(records) - len(there):
+        current = [record for record in records if record.topic_id == self._positions.topic_id]
+        if gone := len(records) - len(current):
             log.warning("records of the deleted topic were not processed", records=gone)
         assigned = self._consumer.assignment()
-        for partition, (first, _) in offset_ranges(there).items():
+        for partition, (first, _) in offset_ranges(current).items():
             if partition in assigned:
                 self._consumer.seek(TopicPartition(*partition), first)
 
@@ -209,47 +178,30 @@ class GroupConsumer:
     def rewind_to(self, partition: PartitionLog, offset: int) -> None:
         """Makes the next poll of a partition begin at `offset`, where it is still ours."""
         topic, number, topic_id = partition
-        there = TopicPartition(topic, number)
-        if topic_id == self._positions.topic_id and there in self._consumer.assignment():
-            self._consumer.seek(there, offset)
+        assigned = TopicPartition(topic, number)
+        if topic_id == self._positions.topic_id and assigned in self._consumer.assignment():
+            self._consumer.seek(assigned, offset)
 
     def idle(self, timeout_s: float) -> None:
         """Polls for up to `timeout_s` and takes nothing, so that the group keeps us."""
         self._consumer.pause(*self._consumer.assignment())
         self.rewind(self.poll(timeout_s))  # a rebalance may bring partitions not yet paused
         self._consumer.resume(*self._consumer.assignment())
-        self._look_at_ends()
+        self._ends.refresh()
 
     def end(self) -> Offsets:
         """For each partition the offset after its last record. Raises UnavailableError."""
-        numbers = self._consumer.partitions_for_topic(self.topic)
-        partitions = [TopicPartition(self.topic, number) for number in numbers]
-        try:
-            ends: Offsets = self._consumer.end_offsets(partitions, timeout_ms=REQUEST_TIMEOUT_MS)
-        except KafkaError as error:
-            raise UnavailableError(
-                f"Kafka does not tell the end of topic {self.topic}: {error}"
-            ) from error
-        return ends
+        return self._ends.of_topic(self.topic)
 
     def has_reached(self, end: Offsets) -> bool:
         """Whether the group has read every partition up to `end`: we ours, the others theirs."""
-        if self._positions.due.is_set() or not self.joins:  # the log was not looked at yet
-            return False
-        ours = end.keys() & self._consumer.assignment()
-        try:  # ours first: that asks nobody
-            return all(self._position(p) >= end[p] for p in ours) and all(
-                self._positions.committed_offset(p) >= end[p] for p in end.keys() - ours if end[p]
-            )
-        except KafkaError:
-            return False
+        return self._ends.are_read(end)
 
     def lags(self) -> dict[Partition, int]:
         """How many offsets each of our partitions has that are not polled yet, as of its last
         fetch, without a request. A partition that was not fetched from yet is left out.
         """
-        lags = internals.lags(self._consumer, self._ends)
-        return {(p.topic, p.partition): lag for p, lag in lags.items()}
+        return self._ends.lags()
 
     def lost_to_retention(self) -> int:
         """How many records were deleted before we read them, found since the last call."""
@@ -269,7 +221,7 @@ class GroupConsumer:
         if self._positions.due.is_set():
             polled = {}  # read at positions of before
             self._positions.begin()
-            self._ends = {}
+            self._ends.forget()
         self._polled_at = time.monotonic()
         return [record for partition in sorted(polled) for record in polled[partition]]
 
@@ -298,18 +250,6 @@ class GroupConsumer:
             return polled
         return {}
 
-    def _look_at_ends(self) -> None:
-        """Nothing is fetched from paused partitions: without this their lag would stand still."""
-        partitions = list(self._consumer.assignment())
-        if partitions and time.monotonic() - self._ends_at > ENDS_EVERY_S:
-            self._ends_at = time.monotonic()
-            with suppress(KafkaError):  # then the lag stays as it was
-                timeout = REQUEST_TIMEOUT_MS
-                self._ends = self._consumer.end_offsets(partitions, timeout_ms=timeout)
-
-    def _position(self, partition: TopicPartition) -> int:
-        return self._consumer.position(partition, timeout_ms=REQUEST_TIMEOUT_MS) or 0
-
 
 @dataclass
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
@@ -322,20 +262,6 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pytho
 
     def on_partitions_assigned(self, assigned: Set[TopicPartition]) -> None:
         self.assigned.set()
-
-
-def _warn_of_failure(offsets: Mapping[TopicPartition, OffsetAndMetadata], answer: object) -> None:
-    if isinstance(answer, Exception):
-        at = [f"{p.topic}/{p.partition}/{after.offset}" for p, after in offsets.items()]
-        log.warning(_UNCOMMITTED, at=at, error=str(answer))
-
-
-def _warn_uncommitted(record: Record, why: str) -> None:
-    at = [f"{record.topic}/{record.partition}/{record.offset + 1}"]
-    log.warning(_UNCOMMITTED, at=at, error=why)
-
-
-_UNCOMMITTED = "offsets not committed, the records will be redelivered"
 
 
 def _milliseconds(duration: timedelta) -> int:

@@ -47,7 +47,7 @@ def opened(settings: KafkaSettings) -> Iterator[Callable[[], Consumption]]:
 
     It needs DESCRIBE on topic and group; without READ on the topic, `oldest` is not known.
     """
-    with topic.opened(settings) as there:
+    with topic.opened(settings) as source:
         admin = options.connect(KafkaAdminClient, settings)
         reader = options.connect(
             KafkaConsumer,
@@ -60,7 +60,7 @@ def opened(settings: KafkaSettings) -> Iterator[Callable[[], Consumption]]:
             metrics_enabled=False,
         )
         try:
-            yield _Observer(there, admin, reader).look
+            yield _Observer(source, admin, reader).look
         finally:
             reader.close(autocommit=False)
             admin.close()

@@ -65,9 +65,9 @@ class Positions:
             found = {p: committed(self._consumer, p) for p in partitions}
             self._go_to(found)
             self.claimed = {
-                (p.topic, p.partition, self.topic_id): there.offset
-                for p, there in found.items()
-                if there is not None and there.topic_id == self.topic_id != UNKNOWN_TOPIC_ID
+                (p.topic, p.partition, self.topic_id): position.offset
+                for p, position in found.items()
+                if position is not None and position.topic_id == self.topic_id != UNKNOWN_TOPIC_ID
             }
         except KafkaError as error:
             self.due.set()
@@ -91,7 +91,7 @@ class Positions:
         """
         if self.due.is_set():
             return
-        diverging = {p: 0 if there is None else there.offset for p, there in truncated.items()}
+        diverging = {p: 0 if end is None else end.offset for p, end in truncated.items()}
         for partition, offset in diverging.items():
             log.warning(
                 "an unclean leader election replaced records: reading on from there",

@@ -10,8 +10,8 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from delivery import settings
-from delivery.cli import event_file, interruption, live_line, output
+from delivery import interrupt, settings
+from delivery.cli import event_file, live_line, output
 from delivery.domain.event import Contract
 from delivery.domain.imported import topic_of
 from delivery.errors import ForbiddenError, RaceError, UnavailableError
@@ -129,7 +129,7 @@ def _import(
         database.require_migrated(connection)
         running = Import(connection, contract, topic_of(name))
         for portion in _portions(baseline.none_ahead(found, contract, datetime.now(UTC))):
-            with interruption.deferred():
+            with interrupt.deferred():
                 _take_over(running, portion, outcome, tell)
 
 

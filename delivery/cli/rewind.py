@@ -34,16 +34,16 @@ def rewind(
     """
     kafka = settings.load(settings.KafkaSettings)
     url = settings.load(settings.DatabaseSettings).database_url
-    with topic.opened(kafka) as there:
+    with topic.opened(kafka) as source:
         if not dry_run:
-            there.require_no_members()
-        committed = there.committed()
-        ends = {(*partition, there.topic_id): offset for partition, offset in committed.items()}
+            source.require_no_members()
+        committed = source.committed()
+        ends = {(*partition, source.topic_id): offset for partition, offset in committed.items()}
         with database.snapshot(url, "delivery rewind") as connection:
             missing = log_end.missing_from(connection, ends)
         back = {partition[:2]: offset for partition, offset in missing.items() if offset}
         if back and not dry_run:
-            there.commit(back)
+            source.commit(back)
     rows = [(f"{p[0]}/{p[1]}", committed[p], offset) for p, offset in sorted(back.items())]
     if rows:
         output.table(("partition", "committed", "log ends at"), rows)

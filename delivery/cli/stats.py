@@ -58,8 +58,8 @@ def _lag() -> list[Behind] | None:
     if kafka is None:
         return None
     try:
-        with topic.opened(kafka) as there:
-            return lag.behind(there)
+        with topic.opened(kafka) as source:
+            return lag.behind(source)
     except (UnavailableError, ForbiddenError) as error:
         output.note(f"the lag is not known: {error}")
         return None

@@ -7,19 +7,14 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from delivery import settings
 from delivery import verify as check
 from delivery.broker import topic
-from delivery.cli import output
+from delivery.cli import live_line, output, times, verify_notes
 from delivery.domain.event import Contract
-from delivery.domain.month import listed
 from delivery.domain.record import UNKNOWN_TOPIC_ID
 from delivery.errors import SettingsError, UnavailableError
-from delivery.history import parse
 from delivery.postgres import database
 from delivery.settings import KafkaSettings
 from delivery.verify import Finding, Progress
@@ -27,19 +22,12 @@ from delivery.verify import Finding, Progress
 FOUND = 1  # exit code
 
 
-def _time(text: str) -> datetime:
-    try:
-        return parse.time(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
 def verify(
     since: Annotated[
         datetime | None,
-        typer.Option(parser=_time, metavar="TIME", help="Only what arrived then or later."),
+        typer.Option(parser=times.parsed, metavar="TIME", help="Only what arrived then or later."),
     ] = None,
-    form: Annotated[
+    output_format: Annotated[
         Literal["text", "json"],
         typer.Option("--format", help="json is one object a line."),
     ] = "text",
@@ -112,24 +100,26 @@ def verify(
     url = settings.load(settings.DatabaseSettings).database_url
     contract = Contract(settings.load(settings.WorkerSettings).event_timezone)
     progress = Progress()
-    with _topic(database_only) as there:
-        committed = _committed(there) if there else {}  # before the database's moment
-        records = partial(_records, there) if there else _no_records
+    with _topic(database_only) as source:
+        committed = _committed(source) if source else {}  # before the database's moment
+        records = partial(_records, source) if source else _no_records
         with database.snapshot(url, "delivery verify") as connection:
-            topic_id = there.topic_id if there else UNKNOWN_TOPIC_ID
+            topic_id = source.topic_id if source else UNKNOWN_TOPIC_ID
             found = check.findings(
                 connection, contract, committed, records, progress, since, topic_id
             )
-            count = _written(_with_progress(found, progress), form)
-            is_unproved = bool(there) and not committed and check.is_anything_consumed(connection)
-        _note_counts(progress, count)
-        _note_archive(progress)
-        if there:
-            _note_topic(there, committed, progress)
+            count = _written(
+                live_line.below(found, partial(verify_notes.line, progress)), output_format
+            )
+            is_unproved = bool(source) and not committed and check.is_anything_consumed(connection)
+        verify_notes.of_database(progress, count)
+        verify_notes.of_archive(progress)
+        if source:
+            verify_notes.of_topic(source, committed, progress)
         if count:
             raise typer.Exit(FOUND)
-        if there and is_unproved:
-            _require_known_group(there)
+        if source and is_unproved:
+            _require_known_group(source)
 
 
 @contextmanager
@@ -140,8 +130,8 @@ def _topic(database_only: bool) -> Iterator[topic.Topic | None]:
         return
     with ExitStack() as stack:
         with _or_without_kafka():
-            there = stack.enter_context(topic.opened(kafka))
-        yield there
+            source = stack.enter_context(topic.opened(kafka))
+        yield source
 
 
 @contextmanager
@@ -152,14 +142,14 @@ def _or_without_kafka() -> Iterator[None]:
         raise UnavailableError(f"{error}; --database-only leaves Kafka alone") from error
 
 
-def _records(there: topic.Topic, *gap: Any) -> Iterator[int]:
+def _records(source: topic.Topic, *gap: Any) -> Iterator[int]:
     with _or_without_kafka():
-        yield from there.records(*gap)
+        yield from source.records(*gap)
 
 
-def _committed(there: topic.Topic) -> dict[tuple[str, int], int]:
+def _committed(source: topic.Topic) -> dict[tuple[str, int], int]:
     with _or_without_kafka():
-        return there.committed()
+        return source.committed()
 
 
 def _kafka() -> KafkaSettings | None:
@@ -169,14 +159,14 @@ def _kafka() -> KafkaSettings | None:
     return kafka
 
 
-def _require_known_group(there: topic.Topic) -> None:
+def _require_known_group(source: topic.Topic) -> None:
     """Raises SettingsError where the group has not even begun: the log is another group's."""
     with _or_without_kafka():
-        if there.members() or there.committed():  # by now
+        if source.members() or source.committed():  # by now
             return
     raise SettingsError(
-        f"nothing is proved of topic {there.settings.kafka_topic}, of which group "
-        f"{there.settings.kafka_group_id} has committed no offset, while the log holds records: "
+        f"nothing is proved of topic {source.settings.kafka_topic}, of which group "
+        f"{source.settings.kafka_group_id} has committed no offset, while the log holds records: "
         "check DELIVERY_KAFKA_GROUP_ID and DELIVERY_KAFKA_TOPIC (--database-only leaves Kafka "
         "alone)"
     )
@@ -186,28 +176,9 @@ def _no_records(*_gap: object) -> Iterator[int]:
     return iter(())
 
 
-def _with_progress(findings: Iterable[Finding], progress: Progress) -> Iterator[Finding]:
-    """The findings; on a terminal with a line below them that says how far the check is."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield from findings
-        return
-    with Live(
-        get_renderable=lambda: Text(f"{progress.doing}: {progress.rows:,} rows compared"),
-        console=console,
-        transient=True,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    ) as live:
-        for finding in findings:
-            live.stop()  # leaves the terminal to whoever writes the finding
-            yield finding
-            live.start()
-
-
-def _written(findings: Iterable[Finding], form: str) -> int:
+def _written(findings: Iterable[Finding], output_format: str) -> int:
     """Writes the findings as they come, and returns how many there were."""
-    if form == "json":
+    if output_format == "json":
         return output.json_lines(map(_members, findings))
     count = 0
     for count, finding in enumerate(findings, 1):  # noqa: B007 (the last one is the result)
@@ -228,44 +199,3 @@ def _members(finding: Finding) -> dict[str, Any]:
         "columns": finding.columns,
         "detail": finding.detail,
     }
-
-
-def _note_counts(progress: Progress, count: int) -> None:
-    if not count and not progress.rows:
-        output.note("nothing to verify yet: the log is empty, and there is no delivery")
-        return
-    compared = (
-        f"events: {progress.events}, deliveries: {progress.deliveries}, "
-        f"duplicates: {progress.duplicates}, dead letters: {progress.dead_letters}"
-    )
-    output.note(f"{compared}; findings: {count or 'none'}")
-
-
-def _note_archive(progress: Progress) -> None:
-    if events := progress.archive.events:
-        output.note(
-            f"months archived, and so not compared: {listed(events)} (events: "
-            f"{sum(events.values())}); the offsets of their records are accounted for"
-        )
-
-
-def _note_topic(
-    there: topic.Topic, committed: dict[tuple[str, int], int], progress: Progress
-) -> None:
-    name, group = there.settings.kafka_topic, there.settings.kafka_group_id
-    if not committed:
-        output.note(f"topic {name} not checked: group {group} has committed no offset of it")
-        return
-    output.note(
-        f"topic {name}: partitions of group {group}: {len(committed)}, offsets below the committed "
-        f"ones that are in no log: {progress.offsets_in_no_log}, all looked up"
-    )
-    if progress.offsets_before_takeover:
-        output.note(
-            "offsets before the first in the logs, which the service before read, and so not "
-            f"checked: {progress.offsets_before_takeover}"
-        )
-    if there.deleted:
-        output.note(
-            f"of these, lost to retention before this check and so not verifiable: {there.deleted}"
-        )

@@ -65,11 +65,11 @@ def at(connection: Connection, records: Sequence[Record]) -> dict[Coordinates, L
     rows = [(*partition, *offsets) for partition, offsets in offset_ranges(records).items()]
     columns = [list(column) for column in zip(*rows, strict=True)]
     found = connection.execute(_AT, columns).fetchall()
-    there = {r.coordinates: r for r in records} if found else {}
+    by_coordinates = {r.coordinates: r for r in records} if found else {}
     letters = [
-        (there[topic, part, offset], time, Letter(*letter))
+        (by_coordinates[topic, part, offset], time, Letter(*letter))
         for topic, part, offset, time, *letter in found
-        if (topic, part, offset) in there
+        if (topic, part, offset) in by_coordinates
     ]
     return {
         record.coordinates: letter

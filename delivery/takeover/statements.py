@@ -93,8 +93,8 @@ def news_of(connection: Connection, conflicts: Sequence[Known]) -> list[Known]:
     if not conflicts:
         return []
     orders = [line.event.order_id for line in conflicts]
-    there = set(connection.execute(_CONFLICTS, (orders,)).fetchall())
-    return [line for line in conflicts if _key_and_payload(line) not in there]
+    recorded = set(connection.execute(_CONFLICTS, (orders,)).fetchall())
+    return [line for line in conflicts if _key_and_payload(line) not in recorded]
 
 
 def _key_and_payload(line: Known) -> tuple[object, ...]:

@@ -62,8 +62,8 @@ def would_empty(state: State, lines: Iterable[Known]) -> list[int]:
     return [
         line.event.order_id
         for line in lines
-        if (there := state.deliveries.get(line.event.order_id)) is not None
-        and there.event_time < line.event.event_time
+        if (delivery := state.deliveries.get(line.event.order_id)) is not None
+        and delivery.event_time < line.event.event_time
         and line.is_bare
     ]
 
@@ -75,31 +75,31 @@ def decide(
     verdict = Verdict()
     for line in lines:
         event = line.event
-        there = state.deliveries.get(event.order_id)
+        delivery = state.deliveries.get(event.order_id)
         logged = state.inbox.get((event.order_id, event.event_time))
         if logged is not None and (differing := _differing(contract, event, logged)):
             verdict.conflicts.append(line)
             verdict.contradictions.append((line, differing))
-        elif there is not None and (detail := _impossible(there, line, with_fields)):
+        elif delivery is not None and (detail := _impossible(delivery, line, with_fields)):
             verdict.contradictions.append((line, detail))
         else:
-            _apply(verdict, there, line, is_news=logged is None)
+            _apply(verdict, delivery, line, is_news=logged is None)
     return verdict
 
 
-def _apply(verdict: Verdict, there: Delivery | None, line: Known, is_news: bool) -> None:
+def _apply(verdict: Verdict, delivery: Delivery | None, line: Known, is_news: bool) -> None:
     event = line.event
-    if there is None:
+    if delivery is None:
         verdict.entries.append((line, "created"))
         verdict.created.append(line)
         return
-    if is_news and event.event_time > there.event_time:
+    if is_news and event.event_time > delivery.event_time:
         verdict.entries.append((line, "updated"))
-        verdict.changed.append((Change(event, there.event_time), there.status))
+        verdict.changed.append((Change(event, delivery.event_time), delivery.status))
     elif is_news:
         verdict.entries.append((line, "stale"))
-    if line.status in _BEHIND[there.status]:
-        verdict.moved.append(Move(event.order_id, line.status, there.status))
+    if line.status in _BEHIND[delivery.status]:
+        verdict.moved.append(Move(event.order_id, line.status, delivery.status))
 
 
 def _differing(contract: Contract, given: OrderCreated, logged: Logged) -> str | None:
@@ -116,10 +116,10 @@ def _differing(contract: Contract, given: OrderCreated, logged: Logged) -> str |
     return f"the log has an event of that time with another {', '.join(names)}, or without"
 
 
-def _impossible(there: Delivery, line: Known, with_fields: Container[int]) -> str | None:
+def _impossible(delivery: Delivery, line: Known, with_fields: Container[int]) -> str | None:
     if line.event.order_id in with_fields:
-        of = there.event_time.isoformat()
+        of = delivery.event_time.isoformat()
         return f"it is newer than the delivery's event of {of}, and has no field of it"
-    if line.status != there.status and not (_BEHIND[line.status] or _BEHIND[there.status]):
-        return f"the delivery is {there.status}, and not {line.status}"
+    if line.status != delivery.status and not (_BEHIND[line.status] or _BEHIND[delivery.status]):
+        return f"the delivery is {delivery.status}, and not {line.status}"
     return None
