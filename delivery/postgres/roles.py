@@ -56,6 +56,9 @@ _GRANTS = {
     """,
 }
 
+# Citus sends a node the defaults of the columns that an insert leaves out, and so inserts them all.
+_GRANT_ON_CITUS = "GRANT INSERT ON {schema}.deliveries TO {role}"
+
 _NAMES = (
     "processed_events", "duplicate_events", "deliveries", "dead_letters", "event_history",
     "alembic_version", "schema_revisions", "outbox", "announcements", "announced_positions",
@@ -102,6 +105,7 @@ def grant(url: SecretStr, kind: Kind, role: str) -> None:
             )
         )
         if kind == "worker" and connection.is_citus:
+            connection.execute(sql.SQL(_GRANT_ON_CITUS).format(**named))
             _set_on_nodes(connection, role)
 
 

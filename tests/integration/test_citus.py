@@ -110,6 +110,12 @@ def _at(host: str, port: int) -> str:
     return url._replace(netloc=f"{user}{at}{host}:{port}").geturl()
 
 
+def _as(role: str, url: str) -> str:
+    """The URL with that role, whose password is `w`."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{role}:w@{parts.netloc.rpartition('@')[2]}").geturl()
+
+
 def rows(connection: Connection) -> dict[str, list[str]]:
     return {
         name: sorted(row for (row,) in connection.execute(f"SELECT t::text FROM {name} AS t"))
@@ -235,6 +241,27 @@ def test_a_month_that_is_missing_is_made_on_the_nodes_and_keeps_its_rows(
     assert worker.execute("SELECT ensure_partitions()").fetchall() == [(1,)]
     asked = f"SELECT success FROM run_command_on_shards('{name}', 'TRUNCATE %s')"
     assert worker.execute(asked).fetchall() == [(False,)] * SHARDS
+
+
+def test_a_worker_of_a_role_with_no_more_rights_than_it_needs_writes_on_the_nodes(
+    run: Run, filled_url: str
+) -> None:
+    """Citus's COPY sends the nodes the columns that ours leaves out, with their defaults."""
+    role = f"worker_{uuid4().hex[:8]}"
+    with psycopg.connect(COORDINATOR, autocommit=True) as owner:
+        owner.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'w'").format(sql.Identifier(role)))
+        try:
+            assert run(filled_url, "migrate", "--worker-role", role)[0] == DONE
+            session = Session(SecretStr(_as(role, filled_url)), AGE)
+            worker = session.connection()
+            contents = [value(6000 + n) for n in range(20)]
+            assert process(worker, *contents, first=6000) == {"created": 20}
+            newer = [value(6000 + n, 30) for n in range(5)]
+            assert process(worker, *newer, b"{", first=6100) == {"updated": 5, "rejected": 1}
+            session.drop()
+        finally:
+            owner.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+            owner.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
 
 
 _NODE = """
