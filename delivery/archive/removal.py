@@ -42,19 +42,20 @@ FROM processed_events WHERE {of_month}
 GROUP BY 1, 2, 3, 4
 """
 
-_DROP = """
-LOCK TABLE ONLY processed_events IN ACCESS EXCLUSIVE MODE;
-ALTER TABLE processed_events DETACH PARTITION {partition};
-DROP TABLE {partition}
-"""
+# One by one, as Citus sends its nodes all that comes with a change of a table.
+_DROP = (
+    "LOCK TABLE ONLY processed_events IN ACCESS EXCLUSIVE MODE",
+    "ALTER TABLE processed_events DETACH PARTITION {partition}",
+    "DROP TABLE {partition}",
+)
 
 # The rows of other months stay. The trigger is off for this transaction alone: nobody else can
 # write to the partition until its end, and only the owner can switch it off.
-_DELETE = """
-ALTER TABLE {partition} DISABLE TRIGGER refuse_change;
-DELETE FROM {partition} WHERE {of_month};
-ALTER TABLE {partition} ENABLE TRIGGER refuse_change
-"""
+_DELETE = (
+    "ALTER TABLE {partition} DISABLE TRIGGER refuse_change",
+    "DELETE FROM {partition} WHERE {of_month}",
+    "ALTER TABLE {partition} ENABLE TRIGGER refuse_change",
+)
 
 
 class ChangedError(RaceError):
@@ -117,9 +118,9 @@ def _note(connection: Connection, content: Content, publish: Publish) -> int:
 
 
 def _take_out(connection: Connection, month: Month, partition: Partition) -> None:
-    query = _DROP if partition.month == month else _DELETE
     try:
-        connection.execute(rows.of_month(query, month, partition=partition.name))
+        for query in _DROP if partition.month == month else _DELETE:
+            connection.execute(rows.of_month(query, month, partition=partition.name))
     except psycopg.errors.DependentObjectsStillExist as error:
         raise SettingsError(
             f"something that is not ours depends on the partition of {month}: "

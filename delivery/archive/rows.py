@@ -25,7 +25,7 @@ _MONTHS = """
 SELECT DISTINCT date_trunc('month', event_time AT TIME ZONE 'UTC')::date FROM {partition}
 WHERE event_time < {before} AND event_time >= '0001-01-01Z'
 """
-_HAS_ROWS = "SELECT EXISTS (SELECT FROM {partition})"
+_HAS_ROWS = "SELECT EXISTS (SELECT 1 FROM {partition})"  # with a 1, as Citus wants it
 
 _OF_MONTH = "event_time >= {first} AND event_time < {until}"
 

@@ -13,9 +13,9 @@ from delivery.archive.compressed import Written
 from delivery.archive.folder import Folder
 from delivery.archive.manifest import Content, file_name
 from delivery.archive.removal import ChangedError
-from delivery.domain.month import Month
+from delivery.domain.month import Month, listed
 from delivery.errors import ForbiddenError, RaceError, UnavailableError
-from delivery.postgres import database, distributed
+from delivery.postgres import database
 from delivery.postgres.database import Connection
 
 APPLICATION = "delivery archive"
@@ -41,17 +41,30 @@ class Archived(NamedTuple):
     path: Path | None
 
 
-def months(url: SecretStr, before: Month) -> list[Month]:
+def months(url: SecretStr, before: Month, say: Say) -> list[Month]:
     """The months that are to leave the log. Raises ForbiddenError for anybody but the owner."""
     with database.snapshot(url, APPLICATION) as connection:
-        distributed.require_undistributed(connection, APPLICATION)
         ((role, is_owner),) = connection.execute(_IS_OWNER)
         if not is_owner:
             raise ForbiddenError(
                 f"role {role} may not take months out of the log: run `delivery archive` as the "
                 "owner of the tables"
             )
-        return rows.months_before(connection, before)
+        found = rows.months_before(connection, before)
+        return _removable(connection, found, say) if connection.is_citus else found
+
+
+def _removable(connection: Connection, found: list[Month], say: Say) -> list[Month]:
+    """The months with a partition of their own. From the default one rows are deleted, which its
+    triggers refuse, and Citus does not switch off those of its shards.
+    """
+    own = {partition.month for partition in rows.partitions(connection)}
+    if left := [month for month in found if month not in own]:
+        say(
+            f"{listed(left)}: in the default partition, which no rows can leave on "
+            "Citus; they stay in the log"
+        )
+    return [month for month in found if month in own]
 
 
 def take(url: SecretStr, month: Month, folder: Folder, say: Say) -> Archived | None:

@@ -95,7 +95,7 @@ def archive(
     if confirm and to != "-":
         raise SettingsError("--confirm goes with --to -: what is in a folder is read back there")
     url = settings.load(settings.DatabaseSettings).database_url
-    found = take.months(url, before)
+    found = take.months(url, before, output.note)
     if not found:
         output.note(f"nothing to do: the log has no events before {before}")
         return

@@ -3,10 +3,12 @@
 Runs where DELIVERY_TEST_CITUS_URL names a coordinator, whose database it gives a schema of its own.
 """
 
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 from urllib.request import urlopen
@@ -23,8 +25,9 @@ from records import batch, value
 from served import served
 from structlog.testing import capture_logs
 
-from delivery.cli import DONE, USAGE
+from delivery.cli import DONE, UNREACHABLE, USAGE
 from delivery.domain.event import Contract
+from delivery.domain.month import Month
 from delivery.errors import RaceError, SettingsError
 from delivery.history import stats
 from delivery.inbox import transaction
@@ -318,7 +321,6 @@ def test_the_commands_that_read_say_what_they_say_on_one_machine(run: Run, fille
     "command",
     [
         ("erase", "--order", "1001", "--reason", "x"),
-        ("archive", "--before", "2024-01", "--to", "-"),
     ],
 )
 def test_what_does_not_work_there_is_refused_in_one_line(
@@ -349,3 +351,45 @@ def test_a_transaction_that_is_prepared_and_not_ended_is_named_in_one_warning(
             connection.execute(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
     warned = [line for line in logs if line.get("transaction") == gid]
     assert [(line["log_level"], line["node"]) for line in warned] == [("warning", f"{host}:{port}")]
+
+
+PAST = Month.of(datetime.now(UTC).date().replace(day=1) - timedelta(days=70))
+
+
+def in_month(month: Month, order_id: int, day: int = 3) -> bytes:
+    time = month.first.replace(day=day).isoformat()
+    return json.dumps({"event": {"orderId": order_id}, "createdAt": time}).encode()
+
+
+def test_a_month_leaves_the_nodes_and_its_records_are_known_still(
+    run: Run, filled_url: str, worker: Connection, tmp_path: Path
+) -> None:
+    contents = [in_month(PAST, 7000 + n) for n in range(40)]
+    assert process(worker, *contents, in_month(Month(1999, 5), 7100), first=7000) == {"created": 41}
+    code, said, noted = run(
+        filled_url, "archive", "--before", str(PAST.following), "--to", str(tmp_path)
+    )
+    assert (code, said.startswith(f"{PAST}: 40 events in ")) == (DONE, True)
+    assert "1999-05: in the default partition" in noted
+    before = rows(worker)
+    assert process(worker, *contents, first=7000) == {"redelivered": 40}
+    assert process(worker, in_month(PAST, 7000, day=2), first=7200) == {"stale": 1}
+    assert before["deliveries"] == rows(worker)["deliveries"]
+    assert run(filled_url, "verify", "--database-only")[0] == DONE
+
+
+def test_a_month_stays_on_the_nodes_while_a_worker_writes_to_it(
+    run: Run, filled_url: str, worker: Connection, rival: Connection, tmp_path: Path
+) -> None:
+    month = PAST.following
+    process(worker, in_month(month, 7300), first=7300)
+    with rival.transaction():
+        process(rival, in_month(month, 7301), first=7301)
+        code, _, noted = run(
+            filled_url, "archive", "--before", str(month.following), "--to", str(tmp_path)
+        )
+        assert (code, "is not taken out of the log" in noted) == (UNREACHABLE, True)
+    code, said, _ = run(
+        filled_url, "archive", "--before", str(month.following), "--to", str(tmp_path)
+    )
+    assert (code, said.startswith(f"{month}: 2 events in ")) == (DONE, True)
