@@ -42,9 +42,9 @@ def our_services() -> dict[str, Container]:
 
 
 def manifests() -> list[dict[str, Any]]:
-    """Everything for Kubernetes, but the kustomization."""
-    files = sorted((FOLDER / "kubernetes").glob("*.yaml"))
-    names = [f"kubernetes/{file.name}" for file in files if file.name != "kustomization.yaml"]
+    """Everything for Kubernetes, but the kustomizations."""
+    files = sorted((FOLDER / "kubernetes").rglob("*.yaml"))
+    names = [str(f.relative_to(FOLDER)) for f in files if f.name != "kustomization.yaml"]
     return [document for name in names for document in documents(name)]
 
 

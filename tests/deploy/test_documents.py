@@ -142,7 +142,7 @@ def names_in(written: list[str]) -> list[str]:
 
 
 COMMANDS = re.compile(r"^ *\$ (?:DELIVERY_\w+=\S+ )*delivery (\S.*)$", re.MULTILINE)
-WITH_COMMANDS = [ROOT / "README.md", ROOT / "docs/switch-over.md"]
+WITH_COMMANDS = [ROOT / name for name in ("README.md", "docs/scale.md", "docs/switch-over.md")]
 LINES = [line for path in WITH_COMMANDS for line in COMMANDS.findall(path.read_text())]
 
 
