@@ -1,6 +1,6 @@
 """`delivery dead-letters`"""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import Annotated, Literal, NoReturn
@@ -15,6 +15,7 @@ from delivery.dead_letters import groups as causes
 from delivery.dead_letters import queries, rendering, resolve
 from delivery.dead_letters.letter import LetterFilter, LetterStatus, State
 from delivery.domain.event import Contract
+from delivery.domain.record import Coordinates
 from delivery.domain.vocabulary import Resolution
 from delivery.postgres import database
 from delivery.postgres.database import Connection
@@ -112,22 +113,25 @@ def groups(
 
 @dead_letters.command()
 def show(
-    dead_letter_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=LAST_ID)],
+    letter: Annotated[str, typer.Argument(metavar="ID|TOPIC/PARTITION/OFFSET")],
     output_format: TableOrJson = "table",
 ) -> None:
     """Show one letter whole: the record as it came, what is wrong, and what to do about it.
 
     Key, value and headers are shown as text where they are text, in hexadecimal otherwise.
-    They may hold personal data.
+    They may hold personal data. A topic that was made anew may have a second letter at the
+    same coordinates: each is shown.
     """
+    wanted = _named(letter)
     with _snapshot() as connection:
-        letters = queries.find(connection, [dead_letter_id])
+        ids = [wanted] if isinstance(wanted, int) else queries.ids_at(connection, wanted)
+        letters = queries.find(connection, ids)
     if not letters:
-        _exit_unknown([dead_letter_id])
+        _exit_unknown([wanted if isinstance(wanted, int) else letter])
     if output_format == "json":
         output.json_lines(map(rendering.members, letters))
     else:
-        output.text("\n".join(rendering.lines(letters[0])))
+        output.text("\n\n".join("\n".join(rendering.lines(found)) for found in letters))
 
 
 @dead_letters.command()
@@ -296,7 +300,22 @@ def _report(
         raise typer.Exit(SOME_REMAIN)
 
 
-def _exit_unknown(ids: list[int]) -> NoReturn:
+def _named(text: str) -> int | Coordinates:
+    """What names a letter: its id, or its record's coordinates."""
+    # Imported here, for other commands to start without the history's queries.
+    from delivery.history import parse
+
+    try:
+        if "/" in text:
+            return parse.coordinates(text)
+        if text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= LAST_ID:
+            return int(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    raise typer.BadParameter(f"{text!r} is neither an ID nor TOPIC/PARTITION/OFFSET")
+
+
+def _exit_unknown(ids: Sequence[object]) -> NoReturn:
     named = ", ".join(map(str, ids[:10]))
     output.note(f"delivery: there is no dead letter {named}: see `delivery dead-letters list`")
     raise typer.Exit(SOME_REMAIN)

@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 from delivery.dead_letters.letter import DeadLetter, LetterFilter, LetterStatus
 from delivery.dead_letters.matching import MATCHES
 from delivery.domain import headers
-from delivery.domain.record import Record
+from delivery.domain.record import Coordinates, Record
 from delivery.domain.vocabulary import REASONS
 from delivery.postgres.database import Connection
 
@@ -53,6 +53,11 @@ SELECT dead_letter_id, consumed_at, reason, error, order_id, resolved_at, resolu
        substring(record_value FOR %(bytes)s) AS record_value,
        octet_length(record_value) AS value_bytes
 FROM dead_letters WHERE dead_letter_id = ANY(%(ids)s)
+"""
+
+_AT = """
+SELECT dead_letter_id FROM dead_letters
+WHERE record_topic = %s AND record_partition = %s AND record_offset = %s ORDER BY dead_letter_id
 """
 
 _STATUS = """
@@ -97,6 +102,11 @@ def open_ids(connection: Connection, wanted: LetterFilter | None = None) -> list
     """The ids of the letters that match, the oldest first: of all open ones if nothing is given."""
     wanted = wanted or LetterFilter()
     return [letter_id for (letter_id,) in connection.execute(_OPEN_IDS, vars(wanted))]
+
+
+def ids_at(connection: Connection, coordinates: Coordinates) -> list[int]:
+    """The ids of the letters at a record's coordinates: one for each incarnation of its topic."""
+    return [letter_id for (letter_id,) in connection.execute(_AT, coordinates)]
 
 
 def find(

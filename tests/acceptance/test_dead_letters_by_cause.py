@@ -119,9 +119,20 @@ def test_a_dry_run_says_which_letters_it_would_be_and_changes_nothing(
     assert (unknown.returncode, "no dead letter 99" in unknown.stderr) == (1, True)
 
 
+@pytest.mark.usefixtures("letters")
+def test_a_letter_is_shown_by_its_records_coordinates(database_url: str) -> None:
+    shown = dead_letters(database_url, "show", "others/3/3")
+    assert shown.stdout == dead_letters(database_url, "show", "3").stdout
+    assert shown.returncode == 0
+    absent = dead_letters(database_url, "show", "others/3/4")
+    assert (absent.returncode, "no dead letter others/3/4" in absent.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (["show", "0"], "neither an ID nor"),
+        (["show", "others/x"], "neither TOPIC/PARTITION/OFFSET"),
         (["discard", "--note", "noise"], "either ids, or --all"),
         (["discard", "1", "--topic", "orders", "--note", "noise"], "either ids, or --all"),
         (["replay", "1", "--since", "2h"], "either ids, or --all"),
