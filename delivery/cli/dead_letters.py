@@ -1,5 +1,6 @@
 """`delivery dead-letters`"""
 
+import getpass
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
@@ -9,14 +10,26 @@ import typer
 
 from delivery import settings
 from delivery.cli import output
-from delivery.cli.arguments import LAST_ID, require_text
-from delivery.cli.letter_options import DryRun, OfOrder, OfReason, OfTopic, Since, Until, WithError
+from delivery.cli.arguments import LAST_ID
+from delivery.cli.letter_options import (
+    By,
+    DryRun,
+    Note,
+    NoteIfAny,
+    OfOrder,
+    OfReason,
+    OfTopic,
+    Since,
+    Until,
+    WithError,
+)
 from delivery.dead_letters import groups as causes
 from delivery.dead_letters import queries, rendering, resolve
 from delivery.dead_letters.letter import LetterFilter, LetterStatus, State
 from delivery.domain.event import Contract
 from delivery.domain.record import Coordinates
 from delivery.domain.vocabulary import Resolution
+from delivery.inbox.dead_letters import Resolver
 from delivery.postgres import database
 from delivery.postgres.database import Connection
 
@@ -144,6 +157,8 @@ def replay(
     order: OfOrder = None,
     topic: OfTopic = None,
     error: WithError = None,
+    note: NoteIfAny = None,
+    by: By = None,
     dry_run: DryRun = False,
 ) -> None:
     """Process the records of letters again, as the worker would.
@@ -155,7 +170,7 @@ def replay(
 
     \b
     Examples:
-      delivery dead-letters replay 7 12
+      delivery dead-letters replay 7 12 --note 'the trigger is mended'
       delivery dead-letters replay --all --reason refused_by_database
       delivery dead-letters replay --all --since 2h --topic orders --dry-run
     """
@@ -168,17 +183,14 @@ def replay(
     contract = Contract(worker.event_timezone, worker.max_future_skew)
     with _connected_to_write() as connection:
         chosen = ids or _open_ids(connection, wanted)
-        _report(resolve.replay(connection, contract, chosen), set(chosen), "replayed")
+        resolver = Resolver(by or _user(connection), note)
+        portions = resolve.replay(connection, contract, chosen, resolver)
+        _report(portions, set(chosen), "replayed")
 
 
 @dead_letters.command()
 def discard(
-    note: Annotated[
-        str,
-        typer.Option(
-            metavar="TEXT", callback=require_text, help="Why. It is kept with the letter."
-        ),
-    ],
+    note: Note,
     ids: Ids = None,
     all_: All = False,
     reason: OfReason = None,
@@ -187,6 +199,7 @@ def discard(
     order: OfOrder = None,
     topic: OfTopic = None,
     error: WithError = None,
+    by: By = None,
     dry_run: DryRun = False,
 ) -> None:
     """Mark letters as not to be processed, ever. Discarding twice changes nothing more.
@@ -205,7 +218,8 @@ def discard(
         return
     with _connected_to_write() as connection:
         chosen = ids or _open_ids(connection, wanted)
-        _report([resolve.discard(connection, chosen, note)], set(chosen), "discarded")
+        resolver = Resolver(by or _user(connection), note)
+        _report([resolve.discard(connection, chosen, resolver)], set(chosen), "discarded")
 
 
 def _require_choice(ids: list[int] | None, all_: bool, wanted: LetterFilter) -> None:
@@ -250,6 +264,14 @@ def _connected_to_write() -> Iterator[Connection]:
         yield session.connection()
     finally:
         session.drop()
+
+
+def _user(connection: Connection) -> str:
+    """Who runs the command. A container's user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return connection.info.user
 
 
 def _open_ids(connection: Connection, wanted: LetterFilter) -> list[int]:

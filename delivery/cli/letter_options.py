@@ -38,4 +38,18 @@ WithError = Annotated[
         "`groups`.",
     ),
 ]
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        callback=require_text,
+        metavar="NAME",
+        help="Who resolves them. Default: the user of this machine, or that of the database.",
+    ),
+]
+_NOTE = typer.Option(
+    "--note", callback=require_text, metavar="TEXT", help="Why. It is kept with the letter."
+)
+Note = Annotated[str, _NOTE]
+NoteIfAny = Annotated[str | None, _NOTE]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say which open letters it would be.")]

@@ -48,6 +48,7 @@ class DeadLetter:
     resolved_at: datetime | None
     resolution: Resolution | None
     resolution_note: str | None
+    resolved_by: str | None
     erasure_id: int | None = None
 
     @property

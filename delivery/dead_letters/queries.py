@@ -29,13 +29,13 @@ FROM unnest(%s::text[]) AS r (reason)
 
 _OLDEST_FIRST = f"""
 SELECT dead_letter_id, consumed_at, reason, order_id, record_topic, record_partition, record_offset,
-       record_time, error, resolved_at, resolution, resolution_note
+       record_time, error, resolved_at, resolution, resolution_note, resolved_by
 FROM dead_letters WHERE {MATCHES} ORDER BY dead_letter_id LIMIT %(limit)s
 """  # noqa: S608 (constants only)
 
 _NEWEST_FIRST = f"""
 SELECT dead_letter_id, consumed_at, reason, left(error, 500) AS error, order_id, record_topic,
-       record_partition, record_offset, resolution,
+       record_partition, record_offset, resolution, resolved_at, resolved_by,
        CASE WHEN resolved_at IS NULL THEN substring(record_value FOR 4000) END AS beginning,
        octet_length(record_value) AS value_bytes
 FROM dead_letters
@@ -47,8 +47,8 @@ _OPEN_IDS = f"SELECT dead_letter_id FROM dead_letters WHERE {MATCHES} ORDER BY d
 
 _FIND = """
 SELECT dead_letter_id, consumed_at, reason, error, order_id, resolved_at, resolution,
-       resolution_note, record_topic, record_partition, record_offset, record_topic_id, record_time,
-       record_headers, erasure_id,
+       resolution_note, resolved_by, record_topic, record_partition, record_offset, record_topic_id,
+       record_time, record_headers, erasure_id,
        substring(record_key FOR %(bytes)s) AS record_key,
        substring(record_value FOR %(bytes)s) AS record_value,
        octet_length(record_value) AS value_bytes

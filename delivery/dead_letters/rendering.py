@@ -33,6 +33,7 @@ def members(letter: DeadLetter, *, marks_controls: bool = False) -> dict[str, An
         "resolved_at": letter.resolved_at,
         "resolution": letter.resolution,
         "resolution_note": letter.resolution_note,
+        "resolved_by": letter.resolved_by,
         "advice": None if letter.resolution else _advice(letter),
         "erasure_id": letter.erasure_id,
     }

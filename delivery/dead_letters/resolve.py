@@ -6,6 +6,7 @@ from delivery.announce import outbox
 from delivery.dead_letters import queries
 from delivery.dead_letters.letter import LetterStatus
 from delivery.domain.event import Contract
+from delivery.inbox.dead_letters import Resolver
 from delivery.inbox.transaction import process
 from delivery.postgres.database import Connection, transaction
 
@@ -19,13 +20,14 @@ FROM dead_letters WHERE dead_letter_id = ANY(%s) ORDER BY dead_letter_id
 """
 
 _DISCARD = """
-UPDATE dead_letters SET resolved_at = now(), resolution = 'discarded', resolution_note = %s
+UPDATE dead_letters
+SET resolved_at = now(), resolution = 'discarded', resolved_by = %s, resolution_note = %s
 WHERE dead_letter_id = ANY(%s) AND resolved_at IS NULL
 """
 
 
 def replay(
-    connection: Connection, contract: Contract, ids: Sequence[int]
+    connection: Connection, contract: Contract, ids: Sequence[int], by: Resolver
 ) -> Iterator[list[LetterStatus]]:
     """Processes the records of open letters again, as the worker would, in portions.
 
@@ -34,28 +36,28 @@ def replay(
     announced if those of the workers are.
     """
     for portion in _portions(connection, ids):
-        _process(connection, contract, portion)
+        _process(connection, contract, portion, by)
         yield _status(connection, portion)
 
 
-def discard(connection: Connection, ids: Sequence[int], note: str) -> list[LetterStatus]:
+def discard(connection: Connection, ids: Sequence[int], by: Resolver) -> list[LetterStatus]:
     """Marks open letters as never to be processed, and returns the status of all that exist.
 
     Resolved ones stay as they are.
     """
     with transaction(connection):
-        connection.execute(_DISCARD, (note, list(ids)))
+        connection.execute(_DISCARD, (*by, list(ids)))
     return _status(connection, ids)
 
 
-def _process(connection: Connection, contract: Contract, ids: Sequence[int]) -> None:
+def _process(connection: Connection, contract: Contract, ids: Sequence[int], by: Resolver) -> None:
     with transaction(connection):
         letters = queries.find(connection, ids)
     records = [letter.record for letter in letters if letter.resolution is None]
     if records:
         # Within one transaction the log is in the order of the records' coordinates.
         in_order = sorted(records, key=lambda record: record.coordinates)
-        process(connection, contract, in_order, outbox.as_switched(connection))
+        process(connection, contract, in_order, outbox.as_switched(connection), by)
 
 
 def _portions(connection: Connection, ids: Sequence[int]) -> Iterator[list[int]]:

@@ -35,9 +35,20 @@ WHERE dead_letters.resolved_at IS NULL
 """
 
 _RESOLVE = """
-UPDATE dead_letters SET resolved_at = now(), resolution = %s
+UPDATE dead_letters
+SET resolved_at = now(), resolution = %s, resolved_by = %s, resolution_note = %s
 WHERE dead_letter_id = ANY(%b::bigint[]) AND resolved_at IS NULL
 """
+
+
+class Resolver(NamedTuple):
+    """Who resolves letters, and why."""
+
+    name: str
+    note: str | None = None
+
+
+WORKER = Resolver("worker", "its record was read again")
 
 
 class Letter(NamedTuple):
@@ -105,7 +116,9 @@ def insert(
     connection.execute(_INSERT, (consumed_at, *columns))
 
 
-def resolve(connection: Connection, ids: Sequence[int], resolution: Resolution) -> None:
+def resolve(
+    connection: Connection, ids: Sequence[int], resolution: Resolution, by: Resolver
+) -> None:
     """Marks open letters as resolved. Raises RaceError if one was resolved in between."""
-    if ids and connection.execute(_RESOLVE, (resolution, ids)).rowcount < len(ids):
+    if ids and connection.execute(_RESOLVE, (resolution, *by, ids)).rowcount < len(ids):
         raise RaceError("a dead letter was resolved between read and update")

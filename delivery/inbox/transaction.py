@@ -22,7 +22,7 @@ from delivery.domain.event import Contract, OrderCreated, Rejection, decode
 from delivery.domain.record import Record
 from delivery.errors import DeadLetterRefusedError, RaceError, RefusedError
 from delivery.inbox import archived, dead_letters
-from delivery.inbox.dead_letters import Letter
+from delivery.inbox.dead_letters import Letter, Resolver
 from delivery.inbox.rejection_limit import Rejected, RejectionLimit
 from delivery.inbox.statements import Statements
 from delivery.postgres.database import Connection, transaction
@@ -64,9 +64,11 @@ def process(
     contract: Contract,
     records: Sequence[Record],
     outbox: Outbox = no_outbox,
+    resolver: Resolver = dead_letters.WORKER,
 ) -> Outcomes:
     """Decodes the records and accounts for each, without a limit of rejections: see `Inbox`."""
-    results = Inbox(connection, outbox=outbox).process(decoded(contract, records))
+    inbox = Inbox(connection, outbox=outbox, resolver=resolver)
+    results = inbox.process(decoded(contract, records))
     return sum((result.outcomes for result in results), Counter())
 
 
@@ -84,12 +86,14 @@ class Inbox:
     """Accounts for batches of records on one connection.
 
     `on_wait` is called each time that we would only wait for PostgreSQL; it must not raise.
+    `resolver` resolves the dead letters whose records are accepted now.
     """
 
     connection: Connection
     limit: RejectionLimit = field(default_factory=RejectionLimit)
     on_wait: Callable[[], None] = do_nothing
     outbox: Outbox = no_outbox
+    resolver: Resolver = dead_letters.WORKER
 
     def process(self, batch: Sequence[Arrival]) -> Iterator[BatchResult]:
         """Accounts for each record of `batch`, in their order, in one transaction.
@@ -153,7 +157,7 @@ class Inbox:
         dead_letters.insert(self.connection, rejected, letters, consumed_at)
         replayed = [letters[r.coordinates] for r, _ in events if r.coordinates in letters]
         open_ids = [letter.dead_letter_id for letter in replayed if letter.resolution is None]
-        dead_letters.resolve(self.connection, open_ids, "replayed")
+        dead_letters.resolve(self.connection, open_ids, "replayed", self.resolver)
         return BatchResult(_outcomes(decision, conflicts, len(rejected), len(batch)), rejected)
 
     def _attempt_by_halves(self, batch: Sequence[Arrival]) -> BatchResult:

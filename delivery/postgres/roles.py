@@ -27,7 +27,7 @@ _GRANTS = {
         GRANT INSERT (record_topic, record_partition, record_offset, record_topic_id, record_time,
                       record_key, record_value, record_headers, reason, error, order_id,
                       consumed_at),
-              UPDATE (reason, error, resolved_at, resolution, resolution_note)
+              UPDATE (reason, error, resolved_at, resolution, resolution_note, resolved_by)
             ON {dead_letters} TO {role};
         GRANT SELECT ON {event_history}, {alembic_version}, {schema_revisions} TO {role};
         GRANT EXECUTE ON FUNCTION {ensure_partitions}(integer, integer) TO {role};

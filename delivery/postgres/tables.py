@@ -163,6 +163,7 @@ dead_letters = Table(
     Column("resolution_note", Text),
     _topic_id(),
     _erasure_id(),
+    Column("resolved_by", Text),
     PrimaryKeyConstraint("dead_letter_id"),
     UniqueConstraint(
         "record_topic",

@@ -1,5 +1,6 @@
 """`delivery dead-letters`, as people run it: real processes, exit codes, stdout and stderr."""
 
+import getpass
 import json
 import re
 import signal
@@ -38,7 +39,7 @@ SELECT (SELECT count(*) FROM processed_events), (SELECT count(*) FROM deliveries
 # A letter in the list as JSON: all but its contents.
 COLUMNS = ("dead_letter_id", "consumed_at", "reason", "order_id", "record_topic",
            "record_partition", "record_offset", "record_time", "error", "resolved_at",
-           "resolution", "resolution_note")  # fmt: skip
+           "resolution", "resolution_note", "resolved_by")  # fmt: skip
 
 
 def add(
@@ -165,9 +166,12 @@ def test_show_has_all_columns_and_what_to_do(database_url: str, connection: Conn
     assert "then replay" in told["advice"]
     done = dead_letters(database_url, "show", "1")
     assert (done.returncode, done.stderr) == (0, "")
-    assert (
-        "resolution:       discarded\nresolution_note:  a test\nadvice:           \n" in done.stdout
-    )
+    lines = done.stdout.splitlines()
+    assert lines[lines.index("resolution:       discarded") :][1:4] == [
+        "resolution_note:  a test",
+        "resolved_by:      ",
+        "advice:           ",
+    ]
 
 
 def test_a_letter_that_does_not_exist_is_one_line(database_url: str) -> None:
@@ -208,6 +212,23 @@ def test_a_replay_may_be_of_some_letters_only(connection: Connection, database_u
     assert unknown.returncode == 1
     assert "delivery: there is no dead letter 98, 99:" in unknown.stderr
     assert count(connection) == (2, 2, 2, 1)
+
+
+@pytest.mark.usefixtures("letters")
+def test_who_resolves_letters_and_why_is_kept_with_them(
+    connection: Connection, database_url: str
+) -> None:
+    dead_letters(database_url, "replay", "3", "--by", "Kim", "--note", "the trigger is mended")
+    dead_letters(database_url, "replay", "3", "4")
+    dead_letters(database_url, "discard", "2", "--note", "noise", "--by", "Lee")
+    query = "SELECT resolved_by, resolution_note FROM dead_letters ORDER BY dead_letter_id"
+    assert connection.execute(query).fetchall() == [
+        (None, "a test"),
+        ("Lee", "noise"),
+        ("Kim", "the trigger is mended"),
+        (getpass.getuser(), None),
+    ]
+    assert "resolved_by:      Kim\n" in dead_letters(database_url, "show", "3").stdout
 
 
 def test_a_replay_reads_times_as_the_worker_does(connection: Connection, database_url: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import psycopg
+from letters import TESTER
 from psycopg import sql
 from pydantic import SecretStr
 from records import record, value
@@ -14,6 +15,7 @@ from served import served
 from delivery.dead_letters import queries, resolve
 from delivery.domain.event import Contract
 from delivery.inbox import transaction
+from delivery.inbox.dead_letters import Resolver
 from delivery.postgres.database import Session
 
 Run = Callable[..., tuple[int, str, str]]
@@ -81,8 +83,9 @@ def write(url: str) -> None:
     assert transaction.process(worker.connection(), Contract(), RECORDS)["created"] == 2
     assert transaction.process(worker.connection(), Contract(), RECORDS)["redelivered"] == 8
     first, second = queries.open_ids(worker.connection(), None)
-    assert next(resolve.replay(worker.connection(), Contract(), [first]))[0].resolution is None
-    resolve.discard(worker.connection(), [second], r"it's \x41")
+    ((letter,),) = resolve.replay(worker.connection(), Contract(), [first], TESTER)
+    assert letter.resolution is None
+    resolve.discard(worker.connection(), [second], Resolver("O'Neil", r"it's \x41"))
     worker.drop()
 
 

@@ -1,4 +1,8 @@
-"""Dead letters, put there by hand."""
+"""Dead letters, put there by hand, and who resolves them."""
+
+from delivery.inbox.dead_letters import Resolver
+
+TESTER = Resolver("a tester", "a test")
 
 # Letters of events that are good by now, one order each.
 GOOD_LETTERS = """

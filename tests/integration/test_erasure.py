@@ -10,6 +10,7 @@ import pytest
 from alembic import command
 from every_command import Run, as_user
 from httpx import Client
+from letters import TESTER
 from psycopg.errors import InsufficientPrivilege
 from pydantic import SecretStr
 from records import at, batch, record, value
@@ -296,7 +297,7 @@ def test_a_letter_that_was_replayed_is_erased_with_the_event_that_it_became(
     process(connection, ahead)
     connection.execute("UPDATE dead_letters SET order_id = NULL")
     lenient = Contract(max_future_skew=at(99999) - at(0))
-    ((letter,),) = resolve.replay(connection, lenient, queries.open_ids(connection))
+    ((letter,),) = resolve.replay(connection, lenient, queries.open_ids(connection), TESTER)
     assert letter.resolution == "replayed"
     assert erase("--order", 1) == counted(1, 0, 1, 1)
     ((kept,),) = connection.execute("SELECT resolution || ' ' || error FROM dead_letters")
@@ -346,7 +347,7 @@ def test_a_letter_that_was_erased_is_not_processed_whatever_the_contract_says_by
     before = contents()
     lenient = Contract(max_future_skew=at(99999) - at(0))
     assert +transaction.process(connection, lenient, batch(ahead)) == {"redelivered": 1}
-    ((letter,),) = resolve.replay(connection, lenient, [1])
+    ((letter,),) = resolve.replay(connection, lenient, [1], TESTER)
     assert letter.resolution == "discarded"
     assert contents() == before
 

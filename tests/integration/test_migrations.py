@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -13,6 +14,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from every_command import Run
+from psycopg import sql
 from pydantic import SecretStr
 
 from delivery.cli import NO as ANSWER_IS_NO
@@ -77,6 +79,24 @@ def test_rows_of_an_older_schema_stay_as_they_are(empty_database_url: str) -> No
         _migrate(url, command.downgrade, "0001")
         assert connection.execute(rows).fetchall() == before
         assert _kinds_of_index(connection) == {"brin"}
+
+
+def test_whoever_may_write_why_a_letter_was_resolved_may_then_write_who_did_it(
+    empty_database_url: str,
+) -> None:
+    url = SecretStr(empty_database_url)
+    role = f"Worker {uuid4().hex[:8]}"
+    quoted = sql.Identifier(role)
+    _migrate(url, command.upgrade, "0008")
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {}").format(quoted))
+        grant = "GRANT UPDATE (resolution_note) ON dead_letters TO {}"
+        connection.execute(sql.SQL(grant).format(quoted))
+        migrations.upgrade(url)
+        asked = "SELECT has_column_privilege(%s, 'dead_letters', 'resolved_by', 'UPDATE')"
+        assert connection.execute(asked, (role,)).fetchone() == (True,)
+        connection.execute(sql.SQL("DROP OWNED BY {}").format(quoted))
+        connection.execute(sql.SQL("DROP ROLE {}").format(quoted))
 
 
 def test_indexes_built_beforehand_beside_the_workers_are_used(empty_database_url: str) -> None:

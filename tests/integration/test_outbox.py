@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from letters import TESTER
 from psycopg import sql
 from pydantic import SecretStr
 from records import at, batch, value
@@ -103,10 +104,10 @@ def test_a_replayed_letter_is_announced_where_the_workers_deliveries_are(
     outbox.of_worker(connection, is_wanted=is_on)
     process(connection, value(1, FUTURE))
     assert rows(connection) == []
-    ((letter,),) = resolve.replay(connection, LENIENT, queries.open_ids(connection))
+    ((letter,),) = resolve.replay(connection, LENIENT, queries.open_ids(connection), TESTER)
     assert letter.resolution == "replayed"
     assert rows(connection) == announced
-    list(resolve.replay(connection, LENIENT, [letter.dead_letter_id]))
+    list(resolve.replay(connection, LENIENT, [letter.dead_letter_id], TESTER))
     assert rows(connection) == announced
 
 

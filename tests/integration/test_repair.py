@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from letters import GOOD_LETTERS
+from letters import GOOD_LETTERS, TESTER
 from pydantic import SecretStr
 from records import at, batch, record, value
 
@@ -17,6 +17,7 @@ from delivery.domain.event import Contract
 from delivery.domain.record import Record
 from delivery.errors import UnavailableError
 from delivery.inbox import transaction
+from delivery.inbox.dead_letters import Resolver
 from delivery.inbox.statements import Statements
 from delivery.postgres import database
 from delivery.postgres.database import Connection
@@ -50,7 +51,7 @@ def process(
 
 def replay(connection: Connection, contract: Contract = LENIENT) -> list[LetterStatus]:
     """Replays all open letters."""
-    portions = resolve.replay(connection, contract, queries.open_ids(connection))
+    portions = resolve.replay(connection, contract, queries.open_ids(connection), TESTER)
     return [letter for portion in portions for letter in portion]
 
 
@@ -162,11 +163,11 @@ def test_resolved_and_unknown_letters_are_left_alone(
 ) -> None:
     process(connection, batch(value(1, FUTURE), value(2, FUTURE), value(3, FUTURE)))
     first, second, third = queries.open_ids(connection)
-    resolve.discard(connection, [first, 99], "a test order")
-    list(resolve.replay(connection, LENIENT, [second]))
+    resolve.discard(connection, [first, 99], Resolver("a test", "a test order"))
+    list(resolve.replay(connection, LENIENT, [second], TESTER))
     before = contents()
-    portions = list(resolve.replay(connection, LENIENT, [first, second, 99]))
-    resolve.discard(connection, [first, second, 99], "another note")
+    portions = list(resolve.replay(connection, LENIENT, [first, second, 99], TESTER))
+    resolve.discard(connection, [first, second, 99], Resolver("a test", "another note"))
     assert [resolutions(portion) for portion in portions] == [[(0, "discarded"), (1, "replayed")]]
     assert contents() == before
     assert queries.open_ids(connection) == [third]
@@ -180,7 +181,7 @@ def test_the_whole_topic_once_more_changes_no_row_after_repairs(
     records = batch(value(9), *future, value(1, FUTURE), b"no JSON", None, value(9))
     process(connection, records)
     ids = queries.open_ids(connection)
-    resolve.discard(connection, [ids[2], ids[-1]], "by hand")
+    resolve.discard(connection, [ids[2], ids[-1]], Resolver("a test", "by hand"))
     replay(connection)
     before = contents()
     process(connection, records, contract)
@@ -192,14 +193,14 @@ def test_the_whole_topic_once_more_changes_no_row_after_repairs(
 
 def test_many_letters_are_replayed_in_portions(connection: Connection) -> None:
     connection.execute(GOOD_LETTERS, (2001,))
-    portions = list(resolve.replay(connection, CONTRACT, queries.open_ids(connection)))
+    portions = list(resolve.replay(connection, CONTRACT, queries.open_ids(connection), TESTER))
     assert [len(portion) for portion in portions] == [500, 500, 500, 500, 1]
     assert rows_of(connection, COUNTS) == [(2001, 2001, 0, 2001)]
 
 
 def test_what_was_yielded_is_committed_and_the_rest_is_open(connection: Connection) -> None:
     connection.execute(GOOD_LETTERS, (600,))
-    portions = resolve.replay(connection, CONTRACT, queries.open_ids(connection))
+    portions = resolve.replay(connection, CONTRACT, queries.open_ids(connection), TESTER)
     next(portions)
     assert rows_of(connection, COUNTS) == [(500, 500, 0, 500)]
     assert len(queries.open_ids(connection)) == 100
@@ -269,7 +270,9 @@ def test_a_letter_that_is_discarded_meanwhile_is_not_processed(
 ) -> None:
     process(connection, batch(value(1, FUTURE), value(2, FUTURE)))
     first, _ = queries.open_ids(connection)
-    before_the_write(monkeypatch, lambda: resolve.discard(rival, [first], "a test order"))
+    before_the_write(
+        monkeypatch, lambda: resolve.discard(rival, [first], Resolver("a test", "a test order"))
+    )
     assert resolutions(replay(connection)) == [(0, "discarded"), (1, "replayed")]
     assert rows_of(connection, DELIVERIES) == [(2, None, at(FUTURE))]
 
@@ -299,7 +302,9 @@ def test_two_replays_and_a_worker_at_once_double_nothing(
         for first in range(0, letters, 70):
             process(own, records[first : first + 70])
 
-    threads = [beside(lambda own: list(resolve.replay(own, CONTRACT, ids))) for _ in range(2)]
+    threads = [
+        beside(lambda own: list(resolve.replay(own, CONTRACT, ids, TESTER))) for _ in range(2)
+    ]
     threads.append(beside(work))
     for thread in threads:
         thread.start()
@@ -315,4 +320,4 @@ def test_a_server_that_goes_away_is_reported_as_unavailable(
     connection.execute(GOOD_LETTERS, (1,))
     rival.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
     with pytest.raises(UnavailableError):
-        list(resolve.replay(connection, CONTRACT, [1]))
+        list(resolve.replay(connection, CONTRACT, [1], TESTER))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
+from letters import TESTER
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 from pydantic import SecretStr
@@ -19,6 +20,7 @@ from delivery.dead_letters import queries, resolve
 from delivery.domain.event import Contract
 from delivery.errors import SettingsError
 from delivery.inbox import transaction
+from delivery.inbox.dead_letters import Resolver
 from delivery.postgres import database
 from delivery.postgres.database import Connection, Session
 from delivery.postgres.partitions import Partitions
@@ -123,8 +125,8 @@ def test_a_worker_makes_the_partitions_that_its_role_could_not(
 def test_a_workers_role_repairs(as_worker: Connection) -> None:
     transaction.process(as_worker, Contract(), batch(value(1, FUTURE), b"no JSON"))
     first, second = queries.open_ids(as_worker)
-    resolve.discard(as_worker, [second], "a test order")
-    ((letter,),) = resolve.replay(as_worker, LENIENT, [first])
+    resolve.discard(as_worker, [second], Resolver("a test", "a test order"))
+    ((letter,),) = resolve.replay(as_worker, LENIENT, [first], TESTER)
     assert letter.resolution == "replayed"
 
 

@@ -15,7 +15,7 @@ NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 def letter(content: bytes | None, *headers: Header) -> DeadLetter:
     record = Record("orders", 3, 7, NOON, content, content, headers)
     length = None if content is None else len(content)
-    return DeadLetter(1, record, length, NOON, "not_json", "an error", None, None, None, None)
+    return DeadLetter(1, record, length, NOON, "not_json", "an error", None, None, None, None, None)
 
 
 @pytest.mark.parametrize(

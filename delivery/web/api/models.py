@@ -217,6 +217,10 @@ class Letter(BaseModel):
     record_partition: int
     record_offset: int
     resolution: str | None
+    resolved_at: datetime | None
+    resolved_by: str | None = Field(
+        description="Null while it is open, and where a version before 1.1 resolved it."
+    )
     advice: str | None = Field(description="What to do about it, while it is open.")
 
 
