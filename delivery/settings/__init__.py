@@ -21,6 +21,7 @@ from delivery.settings.values import (
     PREFIX,
     Horizon,
     HostNames,
+    KafkaUiUrl,
     Level,
     OneLine,
     PostgresqlUrl,
@@ -99,6 +100,7 @@ class WebSettings(BaseSettings):
     web_pool_size: Annotated[int, Field(ge=1, le=100)] = 4
     web_statement_timeout: WebTimeout = timedelta(seconds=5)
     web_show_personal_data: bool = False
+    web_kafka_ui_url: KafkaUiUrl | None = None  # where a record's coordinates lead
     web_activity_horizon: Horizon = timedelta(days=7)  # so far back minutes are counted
     log_level: Level = "INFO"
 

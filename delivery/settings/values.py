@@ -37,6 +37,7 @@ _NO_URL = (
     "/ %2F, # %23, ? %3F, [ %5B, ] %5D and % %25 (percent-encoding)"
 )
 _HOST_NAME = re.compile(r"\*|(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?", re.ASCII)
+_KAFKA_UI_URL = re.compile(r"https?://(?:[^\s{}]|\{(?:topic|partition|offset)\})+")
 _ISO_DURATION = TypeAdapter(timedelta)
 
 
@@ -133,6 +134,15 @@ def _host_names(value: object) -> object:
     return tuple(name.removesuffix(".") for name in names)
 
 
+def _kafka_ui_url(value: str) -> str:
+    if not _KAFKA_UI_URL.fullmatch(value) or "{topic}" not in value:
+        raise ValueError(
+            "must be an address with {topic}, {partition} and {offset} in it, such as "
+            "https://kafka-ui.example/topics/{topic}?p={partition}&s={offset}"
+        )
+    return value
+
+
 def _readable(value: Path) -> Path:
     try:
         value.open("rb").close()
@@ -157,4 +167,5 @@ Mechanism = Literal[
     "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI", "AWS_MSK_IAM"
 ]
 OneLine = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,249}$")]
+KafkaUiUrl = Annotated[str, AfterValidator(_kafka_ui_url)]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/\S*)?$")]

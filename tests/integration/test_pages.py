@@ -425,3 +425,22 @@ def test_a_year_that_no_clock_shows_is_no_bug(connection: Connection, visit: Vis
     page = visit("/orders/1")
     assert page.status_code == 200
     assert '<time datetime="0001-01-01T00:00:00Z"' in page.text
+
+
+def test_coordinates_lead_to_the_record_in_somebodys_kafka_ui(
+    make_visit: Callable[..., Visit], log: Connection
+) -> None:
+    template = "https://ui.example/{topic}?p={partition}&s={offset}"
+    visit = make_visit(web_kafka_ui_url=template)
+    rows = log.execute(
+        "SELECT record_topic, record_partition, record_offset FROM event_history"
+    ).fetchall()
+    addresses = {f"https://ui.example/{quote(t, safe='')}?p={p}&s={o}" for t, p, o in rows}
+    for page in ("/events", f"/orders/{ORDER}", "/dead-letters", "/dead-letters/1"):
+        links = re.findall(r'class="in-kafka" href="([^"]+)"', visit(page).text)
+        assert links, page
+        assert {html.unescape(link) for link in links} <= addresses
+
+
+def test_without_one_set_coordinates_lead_nowhere_else(visit: Visit, log: Connection) -> None:
+    assert all("in-kafka" not in visit(page).text for page in EVERY_PAGE)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from fastapi import Request, Response
@@ -11,14 +12,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from delivery.web import masking
-from delivery.web.pages import escaping, formatting
+from delivery.web.pages import escaping, formatting, kafka_ui
 
 _COMMAND = re.compile(r"`([^`]+)`")
 
 
 def page(request: Request, template: str, status: int = 200, **context: Any) -> Response:
     """The page of a template, which also knows its path and whether personal data is shown."""
-    context |= {"path": request.url.path, "show_personal_data": shows_personal_data(request)}
+    settings = request.app.state.settings
+    context |= {
+        "path": request.url.path,
+        "show_personal_data": shows_personal_data(request),
+        "kafka_ui": partial(kafka_ui.link, settings.web_kafka_ui_url),
+    }
     text = _TEMPLATES[template].render(context)
     return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
 
