@@ -17,7 +17,7 @@ from delivery.invisible import escaped
 REPEAT_INTERVAL_S = 1.0  # between two lines that say the same
 
 # What differs always, and so makes no line another one; the latter two are structlog's own.
-_DIFFERS_ALWAYS = {"timestamp", "milliseconds", "_record", "_from_structlog"}
+_DIFFERS_ALWAYS = {"timestamp", "milliseconds", "request_id", "_record", "_from_structlog"}
 _MOST_KEYS = 1000  # of lines that are remembered
 
 

@@ -32,6 +32,7 @@ from delivery.web.middleware import ResponseMiddleware
 from delivery.web.pages import error_pages, formatting
 from delivery.web.pages import routes as pages
 from delivery.web.pool import Pool
+from delivery.web.request_ids import RequestIds
 
 log = structlog.get_logger()
 
@@ -52,7 +53,9 @@ def create_app(settings: WebSettings, kafka: KafkaSettings | None = None) -> Fas
         title="delivery",
         version=__version__,
         description=DESCRIPTION,
-        openapi_url="/api/openapi.json",
+        openapi_url=docs.OPENAPI_URL,
+        openapi_tags=docs.TAGS,
+        generate_unique_id_function=lambda route: route.name,
         docs_url=None,  # they load scripts from elsewhere
         redoc_url=None,
         lifespan=_running,
@@ -74,7 +77,8 @@ def create_app(settings: WebSettings, kafka: KafkaSettings | None = None) -> Fas
         names=(*settings.web_allowed_hosts, settings.web_host.lower()),
         on_refusal=_refused_host,
     )
-    app.add_middleware(ResponseMiddleware, on_bug=_bug)  # the outermost one
+    app.add_middleware(ResponseMiddleware, on_bug=_bug)
+    app.add_middleware(RequestIds)  # the outermost one
     return app
 
 
@@ -99,6 +103,7 @@ def late_commit_window(kafka: KafkaSettings | None) -> timedelta:
 
 def _route(app: FastAPI) -> None:
     app.include_router(api.router)
+    app.include_router(api.aliases())
     app.include_router(docs.router)
     app.include_router(health.router)
     app.include_router(pages.router)

@@ -21,13 +21,13 @@ class Health(BaseModel):
 
 
 @router.get("/healthz")
-def healthz() -> Health:
+def get_health() -> Health:
     """Whether the process answers. It asks nobody else: a database's outage is no reason to end."""
     return Health()
 
 
 @router.get("/readyz", responses=problems.documented(503))
-def readyz(connection: Annotated[Connection, Depends(reading, scope="function")]) -> Health:
+def get_readiness(connection: Annotated[Connection, Depends(reading, scope="function")]) -> Health:
     """Whether the database answers and has the schema of this version."""
     try:
         database.require_migrated(connection)

@@ -7,6 +7,7 @@ does not name, with its name: a map may have people as its keys.
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from delivery.domain.event import DELIVERY_COLUMNS
 from delivery.domain.schema import FIELDS
@@ -70,6 +71,17 @@ def mask_header(name: str) -> str:
     return name if _TECHNICAL_HEADER.fullmatch(name) else MASK
 
 
+def masked_letter(members: dict[str, Any]) -> dict[str, Any]:
+    """A dead letter's members, with a mask in the place of each content that there is."""
+    names = ("record_key", "record_value", "resolution_note")
+    masked = {name: _mask_text(members[name]) for name in names}
+    headers = [
+        {"key": mask_header(header["key"]), "value": _mask_text(header["value"])}
+        for header in members["record_headers"]
+    ]
+    return members | masked | {"record_headers": headers}
+
+
 def masked_payload(text: str) -> str:
     """The JSON text with the same structure, its personal values and its unknown keys replaced.
 
@@ -118,6 +130,10 @@ def _is_technical(part: str, containers: list[str], path: list[str]) -> bool:
     if part.startswith('"'):
         return depth == 0 and form.fullmatch(part) is not None
     return depth == 0 or (depth == 1 and containers[-1] == "[")
+
+
+def _mask_text(value: str | None) -> str | None:
+    return None if value is None else mask(value)
 
 
 def _key_mask(number: int) -> str:

@@ -120,6 +120,7 @@ def test_its_log_has_no_order_and_no_filter_of_anybody(
     wait_until(lambda: len(lines(served, "answered")) == 3, "they are logged", served)
     paths = [line["path"] for line in lines(served, "answered")]
     assert paths == ["/api/orders/{order_id}", "/api/events", None]
+    assert len({line["request_id"] for line in lines(served, "answered")}) == 3
     assert served.end(signal.SIGINT) == 0
     assert "4711" not in served.stderr()
     assert "secret" not in served.stderr()

@@ -13,7 +13,7 @@ from delivery.postgres.database import Connection
 from delivery.web import queries
 
 PATHS = ["/", "/nowhere", "/static/icon.svg", "/healthz", "/api/nowhere", "/api/docs",
-         "/api/orders/x", "/api/events"]  # fmt: skip
+         "/api/orders/x", "/api/events", "/api/v1/events"]  # fmt: skip
 
 
 @pytest.fixture
@@ -98,6 +98,22 @@ def test_the_api_is_described_on_a_page_without_scripts(client: httpx.Client) ->
             assert parameter["name"] in page
     assert "<script" not in page
     assert not re.findall(r'(?:src|href)="(?!/|#)', page)
+
+
+def test_each_has_the_id_of_its_request_or_one_of_its_own(client: httpx.Client) -> None:
+    for path in PATHS:
+        assert (
+            client.get(path, headers={"X-Request-ID": "a/b:1"}).headers["x-request-id"] == "a/b:1"
+        )
+        assert re.fullmatch("[0-9a-f]{32}", client.get(path).headers["x-request-id"])
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 129, "a\tb", "<b>", "caf\xe9", "a,b"])
+def test_an_id_that_could_break_a_log_is_replaced(client: httpx.Client, given: str) -> None:
+    headers = {"X-Request-ID": given.encode("latin-1")}
+    answer = client.get("/api/v1/nowhere", headers=headers)
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
 def test_a_query_that_takes_too_long_is_given_up(connection: Connection, database_url: str) -> None:

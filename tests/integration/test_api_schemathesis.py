@@ -14,7 +14,7 @@ from served import served
 
 from delivery.postgres.database import Connection
 
-OPERATIONS = 6
+OPERATIONS = 7
 EXAMPLES = 25  # for each operation
 
 
@@ -23,7 +23,7 @@ def url(connection: Connection, database_url: str) -> Iterator[str]:
     """The description of an API whose log has a row of every outcome."""
     every_outcome.fill(connection)
     with served(database_url) as address:
-        yield f"{address}/api/openapi.json"
+        yield f"{address}/api/v1/openapi.json"
 
 
 def test_every_answer_is_as_described(url: str, tmp_path: Path) -> None:

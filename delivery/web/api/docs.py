@@ -5,12 +5,23 @@ from typing import Any, NamedTuple
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
 from pydantic.json_schema import models_json_schema
 
 from delivery.web.api.problems import Problem
 from delivery.web.pages import rendering
 
 router = APIRouter(include_in_schema=False)
+
+OPENAPI_URL = "/api/v1/openapi.json"
+
+TAGS = [
+    {"name": "orders", "description": "One order: its delivery, and what became of its records."},
+    {"name": "events", "description": "The log: what became of each record."},
+    {"name": "dead-letters", "description": "Records that could not be processed."},
+    {"name": "stats", "description": "Counts, and how far the worker is behind."},
+    {"name": "health", "description": "Probes for supervisors and load balancers."},
+]
 
 
 def described(app: FastAPI) -> dict[str, Any]:
@@ -21,6 +32,7 @@ def described(app: FastAPI) -> dict[str, Any]:
             version=app.version,
             description=app.description,
             routes=app.routes,
+            tags=app.openapi_tags,
         )
         _, models = models_json_schema(
             [(Problem, "serialization")], ref_template="#/components/schemas/{model}"
@@ -54,6 +66,12 @@ class Operation(NamedTuple):
     description: str
     parameters: list[Parameter]
     answers: list[Answer]
+
+
+@router.get("/api/openapi.json")
+def openapi(request: Request) -> Response:
+    """The description at the address that it had before there was a version in it."""
+    return JSONResponse(request.app.openapi())
 
 
 @router.get("/api/docs")

@@ -11,6 +11,7 @@ from delivery.domain.vocabulary import Outcome, Reason
 from delivery.history import parse
 
 LAST_ID = 2**63 - 1
+LONGEST_VALUE = 4_000_000  # bytes of a record in an answer
 
 # How a time and a record are written in a request.
 _TIME = {
@@ -206,7 +207,7 @@ class Order(BaseModel):
 
 
 class Letter(BaseModel):
-    """A record that could not be processed. `delivery dead-letters show ID` shows all of it."""
+    """A record that could not be processed, without its contents."""
 
     dead_letter_id: int
     consumed_at: datetime
@@ -222,6 +223,34 @@ class Letter(BaseModel):
         description="Null while it is open, and where a version before 1.1 resolved it."
     )
     advice: str | None = Field(description="What to do about it, while it is open.")
+
+
+class Header(BaseModel):
+    """A header of a record. A name that frameworks do not write may be personal, too."""
+
+    key: str
+    value: str | None
+
+
+class DeadLetter(Letter):
+    """A dead letter with its record, of which personal data is masked unless the service is set to
+    show it.
+
+    Key, value and headers are text where they are text, and hexadecimal with 0x otherwise.
+    """
+
+    error: str
+    record_topic_id: UUID
+    record_time: datetime | None
+    record_key: str | None
+    record_value: str | None
+    record_headers: list[Header]
+    value_bytes: int | None = Field(description="The value's length; null where it is null.")
+    is_cut: bool = Field(description=f"The value has only its first {LONGEST_VALUE:,} bytes.")
+    resolution_note: str | None
+    erasure_id: int | None = Field(
+        description="The row of `erasures`, where key, value, headers and error were erased."
+    )
 
 
 class Letters(BaseModel):

@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
+from delivery.web import request_ids
 from delivery.web.pool import RETRY_AFTER_S
 
 MEDIA_TYPE = "application/problem+json"
@@ -28,6 +29,9 @@ class Problem(BaseModel):
     status: int = Field(ge=400, le=599)
     detail: str = Field(description="What is wrong, and what to do about it.")
     errors: list[Wrong] | None = Field(default=None, description="For 422: each wrong field.")
+    request_id: str | None = Field(
+        default=None, description="`X-Request-ID` of the answer: the log's lines about it have it."
+    )
 
 
 class NotFoundError(Exception):
@@ -45,7 +49,13 @@ class WrongFieldError(Exception):
 def problem(status: int, detail: str, errors: Sequence[Wrong] = ()) -> Problem:
     """A problem with the status's own title."""
     title = HTTPStatus(status).phrase
-    return Problem(title=title, status=status, detail=detail, errors=list(errors) or None)
+    return Problem(
+        title=title,
+        status=status,
+        detail=detail,
+        errors=list(errors) or None,
+        request_id=request_ids.current(),
+    )
 
 
 def wrong_fields(error: RequestValidationError) -> Problem:

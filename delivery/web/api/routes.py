@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.routing import APIRoute
 
 from delivery import history
 from delivery.dead_letters import queries as letter_queries
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from delivery.web.activity import Activity
     from delivery.web.lag import Lag
 
-router = APIRouter(prefix="/api")
+PREFIX = "/api/v1"
+FORMER_PREFIX = "/api"  # before there was a version
+
+router = APIRouter(prefix=PREFIX)
 
 HISTORY_LIMIT = 1000  # events of an order
 DEFAULT_SPAN = timedelta(hours=1)  # of the stats, before now
@@ -30,8 +34,8 @@ _LINK = {"description": 'The next page: rel="next".', "schema": {"type": "string
 _LIST = {200: {"headers": {"Link": _LINK}}} | problems.documented(422, 503)
 
 
-@router.get("/orders/{order_id}", responses=problems.documented(404, 422, 503))
-def order(
+@router.get("/orders/{order_id}", tags=["orders"], responses=problems.documented(404, 422, 503))
+def get_order(
     request: Request,
     connection: Reading,
     order_id: Annotated[int, Path(ge=1, le=models.LAST_ID)],
@@ -53,8 +57,8 @@ def order(
     )
 
 
-@router.get("/events", responses=_LIST)
-def events(
+@router.get("/events", tags=["events"], responses=_LIST)
+def list_events(
     request: Request,
     response: Response,
     connection: Reading,
@@ -77,8 +81,8 @@ def events(
     return models.Events(events=events, next=following)
 
 
-@router.get("/dead-letters", responses=_LIST)
-def dead_letters(
+@router.get("/dead-letters", tags=["dead-letters"], responses=_LIST)
+def list_dead_letters(
     request: Request,
     response: Response,
     connection: Reading,
@@ -95,8 +99,25 @@ def dead_letters(
     return models.Letters(dead_letters=letters, next=following)
 
 
-@router.get("/stats", responses=problems.documented(422, 503))
-def stats(
+@router.get(
+    "/dead-letters/{dead_letter_id}",
+    tags=["dead-letters"],
+    responses=problems.documented(404, 422, 503),
+)
+def get_dead_letter(
+    request: Request,
+    connection: Reading,
+    dead_letter_id: Annotated[int, Path(ge=1, le=models.LAST_ID)],
+) -> models.DeadLetter:
+    """A dead letter: why, what to do about it, and the record itself."""
+    letters = letter_queries.find(connection, [dead_letter_id], models.LONGEST_VALUE)
+    if not letters:
+        raise NotFoundError(f"there is no dead letter {dead_letter_id}")
+    return Serializer(request).dead_letter(letters[0])
+
+
+@router.get("/stats", tags=["stats"], responses=problems.documented(422, 503))
+def get_stats(
     request: Request, connection: Reading, query: Annotated[models.StatsQuery, Query()]
 ) -> models.Stats:
     """Records by outcome and time, deliveries by status, open dead letters, lag."""
@@ -117,6 +138,15 @@ def stats(
         lag=serializers.lag(latest.partitions),
         no_lag=latest.why,
     )
+
+
+def aliases() -> APIRouter:
+    """The same operations at their former addresses."""
+    former = APIRouter(prefix=FORMER_PREFIX, include_in_schema=False)
+    for route in router.routes:
+        if isinstance(route, APIRoute):
+            former.add_api_route(route.path.removeprefix(PREFIX), route.endpoint)
+    return former
 
 
 def _span(query: models.StatsQuery) -> tuple[datetime, datetime]:

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 
 from delivery.broker.lag import Behind
+from delivery.dead_letters import rendering
 from delivery.dead_letters.advice import advice
+from delivery.dead_letters.letter import DeadLetter
 from delivery.history import Row
 from delivery.web import masking
 from delivery.web.api import models
@@ -38,6 +40,15 @@ class Serializer:
             personal = {n for n in masking.PERSONAL_COLUMNS if row[n] is not None}
             row = row | {name: masking.mask(row[name]) for name in personal}
         return models.Delivery(**row)
+
+    def dead_letter(self, letter: DeadLetter) -> models.DeadLetter:
+        """A letter of `dead_letters.queries.find`."""
+        shown = rendering.members(letter)
+        if self._is_masked:
+            shown = masking.masked_letter(shown)
+        return models.DeadLetter(
+            **shown, value_bytes=letter.value_bytes, is_cut=letter.is_cut and not self._is_masked
+        )
 
 
 def letter(row: Row) -> models.Letter:

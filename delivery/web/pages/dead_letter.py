@@ -16,24 +16,9 @@ def members(letter: DeadLetter, is_masked: bool) -> dict[str, Any]:
     """
     shown = rendering.members(letter, marks_controls=True)
     if is_masked:
-        shown = _masked(shown)
+        shown = masking.masked_letter(shown)
     return shown | {
         "commands": ("replay", "discard") if letter.reason in REPLAYABLE else ("discard", "replay"),
         "value_bytes": letter.value_bytes,
         "value_cut": letter.is_cut and not is_masked,
     }
-
-
-def _masked(shown: dict[str, Any]) -> dict[str, Any]:
-    """With a mask in the place of each content that there is."""
-    masked = {name: _mask(shown[name]) for name in ("record_key", "record_value",
-                                                    "resolution_note")}  # fmt: skip
-    headers = [
-        {"key": masking.mask_header(header["key"]), "value": _mask(header["value"])}
-        for header in shown["record_headers"]
-    ]
-    return shown | masked | {"record_headers": headers}
-
-
-def _mask(value: str | None) -> str | None:
-    return None if value is None else masking.mask(value)

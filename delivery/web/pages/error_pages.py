@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 from fastapi import Request, Response
 
+from delivery.web import request_ids
 from delivery.web.pages import rendering
 from delivery.web.pool import RETRY_AFTER_S
 
@@ -24,6 +25,8 @@ def page(request: Request, status: int, detail: str | None = None) -> Response:
     """The page for a status; `detail` says more than the status does."""
     heading = HTTPStatus(status).phrase
     detail = detail or _DETAILS.get(status, heading)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        detail += f" Its request is {request_ids.current()}."
     response = _page(request, status, heading, detail, finds_orders=status < 500)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers.update({"Retry-After": str(RETRY_AFTER_S)})
