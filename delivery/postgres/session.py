@@ -65,6 +65,10 @@ _LOOK_UP_BY_KEY = {
     "plan_cache_mode": "force_generic_plan",
 }
 
+# For payloads of 2 KB and more, which PostgreSQL compresses: COPY takes half the CPU time of pglz, and
+# the table as much disk. Where the server is built with it.
+_COMPRESSION = {"default_toast_compression": "lz4"}
+
 LOCK_TIMEOUT = timedelta(seconds=5)  # another worker's transaction takes a fraction of it
 
 
@@ -98,6 +102,8 @@ class Connection(psycopg.Connection[TupleRow]):
         self.is_pooled = self.set_relied_on()
         if self.is_pooled:
             self.prepare_threshold = None
+            # To ask what the server is built with takes 0.4 ms, in each transaction then.
+            self.relied_on = [given for given in self.relied_on if given[0] not in _COMPRESSION]
         if self.is_citus:
             citus.require_coordinator(self)
             self.relied_on = [(name, citus.INSTEAD.get(name, v)) for name, v in self.relied_on]
@@ -129,14 +135,17 @@ class Connection(psycopg.Connection[TupleRow]):
 
 
 # A name that this version of PostgreSQL does not know is left out, and so is a value that is there
-# already: not every role may set each of them.
+# already: not every role may set each of them. lz4 is left out where the server has none.
 _SET = """
 SELECT pg_backend_pid() <> %(pid)b,
        EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'citus'),
        (SELECT count(set_config(name, value, pg_backend_pid() <> %(pid)b))
         FROM unnest(%(names)b::text[], %(values)b::text[]) AS relied_on (name, value)
         WHERE current_setting(name, true) <> value
-          AND (name <> 'synchronous_commit' OR current_setting(name) = 'off'))
+          AND (name <> 'synchronous_commit' OR current_setting(name) = 'off')
+          AND (name <> 'default_toast_compression' OR EXISTS (
+              SELECT FROM pg_catalog.pg_settings
+              WHERE name = 'default_toast_compression' AND 'lz4' = ANY(enumvals))))
 """
 
 
@@ -153,7 +162,7 @@ def of_worker(max_transaction_age: timedelta) -> dict[str, str]:
         "statement_timeout": max_transaction_age,
         "transaction_timeout": max_transaction_age,
     }
-    return _LOOK_UP_BY_KEY | {name: _milliseconds(limit) for name, limit in limits.items()}
+    return _LOOK_UP_BY_KEY | _COMPRESSION | {name: _milliseconds(limit) for name, limit in limits.items()}
 
 
 def of_role_on_nodes() -> dict[str, str]:

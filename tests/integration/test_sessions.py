@@ -133,6 +133,19 @@ def test_every_session_has_what_it_relies_on(connection: Connection, database_ur
         assert {name: show(other, name) for name in session.RELIED_ON} == session.RELIED_ON
 
 
+def test_a_worker_compresses_large_payloads_by_lz4_where_the_server_can(
+    connection: Connection, database_url: str
+) -> None:
+    query = "SELECT enumvals FROM pg_settings WHERE name = 'default_toast_compression'"
+    ((methods,),) = connection.execute(query).fetchall()
+    worker = Session(SecretStr(database_url), AGE)
+    try:
+        used = show(worker.connection(), "default_toast_compression")
+    finally:
+        worker.drop()
+    assert used == ("lz4" if "lz4" in methods else "pglz")
+
+
 @pytest.mark.parametrize("value", ["local", "remote_write", "on", "remote_apply"])
 def test_a_commit_that_waits_for_more_stays_so(
     connection: Connection, database_url: str, value: str
