@@ -1,6 +1,7 @@
 """Rows of the log by COPY into a table of each way: bytes, write-ahead log, CPU."""
 
 from collections.abc import Mapping, Sequence
+from math import nan
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -109,7 +110,8 @@ def _print(costs: Mapping[str, Sequence[Cost]]) -> None:
     as_it_is = costs[next(iter(costs))]
     for way, measured in costs.items():
         cost = Cost(*(median(column) for column in zip(*measured, strict=True)))
-        ratios = [one.cpu / base.cpu for one, base in zip(measured, as_it_is, strict=True)]
+        # The kernel counts in hundredths of a second: of a few rows there may be none.
+        ratios = [one.cpu / (base.cpu or nan) for one, base in zip(measured, as_it_is, strict=True)]
         say(
             f"| {way} | {cost.table:.0f} | {cost.primary_key:.1f} | {cost.other_indexes:.1f} | "
             f"{cost.disk:.0f} | {cost.wal:.0f} | {cost.cpu:.1f} | {median(ratios):.2f} "

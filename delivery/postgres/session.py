@@ -65,8 +65,8 @@ _LOOK_UP_BY_KEY = {
     "plan_cache_mode": "force_generic_plan",
 }
 
-# For payloads of 2 KB and more, which PostgreSQL compresses: COPY takes half the CPU time of pglz, and
-# the table as much disk. Where the server is built with it.
+# For payloads above 2 KB, which PostgreSQL compresses: COPY takes half the CPU time that it takes
+# with pglz, and the table as much disk. Where the server is built with it.
 _COMPRESSION = {"default_toast_compression": "lz4"}
 
 LOCK_TIMEOUT = timedelta(seconds=5)  # another worker's transaction takes a fraction of it
@@ -162,7 +162,8 @@ def of_worker(max_transaction_age: timedelta) -> dict[str, str]:
         "statement_timeout": max_transaction_age,
         "transaction_timeout": max_transaction_age,
     }
-    return _LOOK_UP_BY_KEY | _COMPRESSION | {name: _milliseconds(limit) for name, limit in limits.items()}
+    timeouts = {name: _milliseconds(limit) for name, limit in limits.items()}
+    return _LOOK_UP_BY_KEY | _COMPRESSION | timeouts
 
 
 def of_role_on_nodes() -> dict[str, str]:
