@@ -28,7 +28,29 @@ ERRORS = ("/orders/99", "/orders?order_id=x", "/events?since=x&order_id=y", "/no
 EMPTY = ("/events?order_id=99", "/dead-letters?reason=future_event_time")
 
 TOO_WIDE = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+TABLE_TOO_WIDE = """() => [...document.querySelectorAll('main table')]
+    .some(table => table.offsetWidth > table.parentElement.clientWidth)"""
 UNFOLD = "() => document.querySelectorAll('details').forEach(part => part.open = true)"
+
+# Ids, coordinates, badges and times in tables that stand on more than one line.
+BROKEN = """() => [...document.querySelectorAll('td :is(.number, .place, .badge, time)')]
+    .filter(part => {
+        const text = document.createRange()
+        text.selectNodeContents(part)
+        const tops = [...text.getClientRects()].filter(box => box.width).map(box => box.bottom)
+        return Math.max(...tops) - Math.min(...tops) > 8
+    })
+    .map(part => part.innerText)"""
+
+# As long as they become: a topic, offsets and ids, and an error without a space.
+LENGTHEN = """() => {
+    const set = (which, text) =>
+        document.querySelectorAll(which).forEach(part => part.textContent = text)
+    set('td .place', 'OrderCreateEvent/11/123456789')
+    set('td a.number', '12345678')
+    set('td[data-label=Order] a.number', '1234567890123456')
+    document.querySelectorAll('.told').forEach(part => part.append('x'.repeat(300)))
+}"""
 
 NewPage = Callable[..., Page]
 
@@ -98,6 +120,18 @@ def test_every_page_fits_and_runs_nothing(new_page: NewPage, width: int) -> None
             assert not page.evaluate(TOO_WIDE), (path, scheme)
         assert page.title().endswith(" · delivery")
         assert page.locator("main img, main script, main iframe").count() == 0
+
+
+@pytest.mark.parametrize("width", [PHONE, 800, 1100, DESK])
+def test_no_id_time_or_badge_of_a_table_is_broken_by_a_long_error(
+    new_page: NewPage, width: int
+) -> None:
+    page = new_page(width)
+    for path in ("/events", "/dead-letters?resolution=any"):
+        page.goto(path)
+        page.evaluate(LENGTHEN)
+        assert page.evaluate(BROKEN) == [], path
+        assert not page.evaluate(TOO_WIDE), path
 
 
 def test_every_page_is_accessible_on_a_phone_in_the_light_and_at_a_dark_desk(
