@@ -28,18 +28,10 @@ def configure(level: str, *, limits_repeats: bool = False) -> None:
     With `limits_repeats`, lines that say the same come once a second, for whoever can cause many of
     them: `repeated` tells how many were left out since the last one.
     """
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _name_exception,
-    ]
+    shared = _shared()
     if limits_repeats:
         shared.append(RepeatLimit())
-    render: Processor = structlog.processors.JSONRenderer()
-    if sys.stderr.isatty():
-        shared.append(_escape_invisible)
-        render = structlog.dev.ConsoleRenderer()
+    render = _renderer()
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
@@ -51,6 +43,30 @@ def configure(level: str, *, limits_repeats: bool = False) -> None:
     # What kafka-python says of its connections we say ourselves, in one line, where it matters. At
     # its own debug level it logs whole requests and responses: passwords and records.
     logging.getLogger("kafka").setLevel(logging.INFO if level == "DEBUG" else logging.CRITICAL)
+
+
+def warn_early(message: str) -> None:
+    """A line as the others, before the settings are read that `configure` needs."""
+    logger = structlog.wrap_logger(
+        structlog.WriteLogger(sys.stderr), processors=[*_shared(), _renderer()]
+    )
+    logger.warning(message)
+
+
+def _shared() -> list[Processor]:
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _name_exception,
+    ]
+    return [*shared, _escape_invisible] if sys.stderr.isatty() else shared
+
+
+def _renderer() -> Processor:
+    if sys.stderr.isatty():
+        return structlog.dev.ConsoleRenderer()
+    return structlog.processors.JSONRenderer()
 
 
 class RepeatLimit:

@@ -1,5 +1,6 @@
 """The commands by name. The one that runs is imported, and no other: a worker starts faster."""
 
+import os
 from importlib import import_module
 from keyword import iskeyword
 from typing import Annotated, Any
@@ -49,7 +50,7 @@ command_line = typer.Typer(
     epilog="Exit codes: 0 done, 1 the answer is no, 2 usage or settings, 3 a service can't be "
     "reached. Results go to stdout, everything else to stderr.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},  # of the commands, too
     pretty_exceptions_enable=False,
 )
 for _name, _summary in COMMANDS.items():
@@ -78,6 +79,7 @@ def _print_version(asked: bool) -> None:
 
 @command_line.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -86,3 +88,7 @@ def _options(
     ] = False,
 ) -> None:
     """The options of `delivery` itself."""
+    if any(name.upper().startswith("DELIVERY_") for name in os.environ):
+        from delivery.cli import unknown_settings  # imports pydantic, as all commands do
+
+        unknown_settings.warn(context.invoked_subcommand or "")

@@ -30,7 +30,7 @@ def dev(
 
     Prints the settings that the other commands need. The database is migrated,
     the topic OrderCreateEvent is there, and the data is kept for the next time.
-    Needs the extra delivery[embedded], but neither Docker nor a system package;
+    Needs the extra delivery\\[embedded], but neither Docker nor a system package;
     Kafka is downloaded the first time.
 
     \b
@@ -42,7 +42,9 @@ def dev(
     # SIGTERM as Ctrl-C: also while the servers start.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with embedded.servers(data) as servers:
+        output.note("starting PostgreSQL and Kafka")
+        with embedded.servers(data, progress=output.note) as servers:
+            output.note("migrating the database")
             migrations.upgrade(SecretStr(servers.database_url))
             _print_settings(servers)
             while True:

@@ -1,6 +1,8 @@
 """`delivery quickstart`"""
 
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,21 +15,25 @@ from delivery import embedded
 from delivery.cli import output
 from delivery.settings import PREFIX
 
-_EXAMPLES = Path(str(files("delivery.cli"))) / "examples"
+EXAMPLES = Path(str(files("delivery.cli"))) / "examples"
 
 # Another service moves `status`: from then on a newer event comes too late.
 _DISPATCH = "UPDATE deliveries SET status = 'dispatched' WHERE order_id = 1001"
 
-_NEXT = """
+_TOLD = """
 Order 1001 became one delivery, although its event came twice, an older one came after a newer one,
-and one contradicted another. Each record is in the history, at its place in Kafka.
+and one contradicted another. Each record is in the history, at its place in Kafka."""
 
-Next:
-  delivery dev             keeps both servers up, and prints the two settings for another terminal
-  delivery worker          consumes until Ctrl-C
-  delivery publish FILE    publishes each line of FILE as a record
-  delivery history ID      what became of an order's records
-  delivery --help          all commands"""
+_NEXT = """
+Next, in a terminal of its own, both servers until Ctrl-C:
+  {delivery} dev | tee dev.env
+
+and in another one, in this folder:
+  source dev.env
+  {delivery} publish {orders}
+  {delivery} worker --drain
+  {delivery} history 1001
+  {delivery} --help"""
 
 
 def quickstart() -> None:
@@ -42,7 +48,7 @@ def quickstart() -> None:
     )
     with (
         tempfile.TemporaryDirectory(prefix="delivery-", ignore_cleanup_errors=True) as folder,
-        embedded.servers(Path(folder), fast_start=True) as servers,
+        embedded.servers(Path(folder), fast_start=True, progress=output.note) as servers,
     ):
         environment = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)} | {
             f"{PREFIX}DATABASE_URL": servers.database_url,
@@ -50,7 +56,25 @@ def quickstart() -> None:
             f"{PREFIX}LOG_LEVEL": "WARNING",
         }
         _run_commands(environment, servers.database_url)
-    output.note(_NEXT)
+    output.note(_TOLD)
+    output.note(_next())
+
+
+def _next() -> str:
+    """What to type from here on, as this shell finds it: `delivery` may be on no PATH."""
+    ours = Path(sys.executable).with_name("delivery")
+    found = shutil.which("delivery")
+    is_ours = found is not None and Path(found).resolve() == ours.resolve()
+    return _NEXT.format(
+        delivery="delivery" if is_ours or not ours.exists() else _typed(ours),
+        orders=_typed(EXAMPLES / "orders.jsonl"),
+    )
+
+
+def _typed(path: Path) -> str:
+    """From the folder that one is in, where it lies below."""
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 def _run_commands(environment: dict[str, str], database_url: str) -> None:
@@ -60,11 +84,11 @@ def _run_commands(environment: dict[str, str], database_url: str) -> None:
         subprocess.run([sys.executable, "-m", "delivery", *arguments], env=environment, check=True)
 
     delivery("migrate")
-    delivery("publish", str(_EXAMPLES / "orders.jsonl"))
+    delivery("publish", str(EXAMPLES / "orders.jsonl"))
     delivery("worker", "--drain")
     output.note(f"\nnow another service sends order 1001 on its way:\n  {_DISPATCH}")
     _execute(database_url, _DISPATCH)
-    delivery("publish", str(_EXAMPLES / "late.jsonl"))
+    delivery("publish", str(EXAMPLES / "late.jsonl"))
     delivery("worker", "--drain")
     delivery("history", "1001")
     delivery("stats")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
 from delivery.errors import SettingsError
+from delivery.settings import unknown
 from delivery.settings.kafka import KafkaSettings
 from delivery.settings.values import (
     CONFIG,
@@ -30,6 +30,7 @@ from delivery.settings.values import (
     WebTimeout,
     Zone,
 )
+from delivery.settings.wording import DATABASE_URL, HINTS, messages
 
 __all__ = [
     "PREFIX",
@@ -42,7 +43,11 @@ __all__ = [
     "check",
     "load",
     "load_if_set",
+    "unknown_ones",
 ]
+
+_SECRETS_DIR = "DELIVERY_SECRETS_DIR"
+_TRACEBACK = "DELIVERY_TRACEBACK"  # of the command line, for a bug
 
 
 class DatabaseSettings(BaseSettings):
@@ -109,9 +114,18 @@ class WebSettings(BaseSettings):
         """The database to read: DELIVERY_WEB_DATABASE_URL, or else DELIVERY_DATABASE_URL."""
         url = self.web_database_url or self.database_url
         if url is None:
-            raise SettingsError(f"{_DATABASE_URL} is not set: {_HINTS[_DATABASE_URL]}")
+            raise SettingsError(f"{DATABASE_URL} is not set: {HINTS[DATABASE_URL]}")
         return url
 
+
+_KINDS: tuple[type[BaseSettings], ...] = (
+    DatabaseSettings,
+    KafkaSettings,
+    WorkerSettings,
+    AnnounceSettings,
+    MonitoringSettings,
+    WebSettings,
+)
 
 Loaded = TypeVar("Loaded", bound=BaseSettings)
 
@@ -121,7 +135,7 @@ def load(settings: type[Loaded]) -> Loaded:
     try:
         return _read(settings)
     except ValidationError as error:
-        raise SettingsError("; ".join(_messages(error))) from None
+        raise SettingsError("; ".join(messages(error))) from None
 
 
 def load_if_set(settings: type[Loaded]) -> Loaded | None:
@@ -131,7 +145,7 @@ def load_if_set(settings: type[Loaded]) -> Loaded | None:
     except ValidationError as error:
         if any(wrong["type"] == "missing" for wrong in error.errors()):
             return None
-        raise SettingsError("; ".join(_messages(error))) from None
+        raise SettingsError("; ".join(messages(error))) from None
 
 
 def check(*kinds: type[BaseSettings]) -> None:
@@ -141,9 +155,18 @@ def check(*kinds: type[BaseSettings]) -> None:
         try:
             _read(kind)
         except ValidationError as error:
-            wrong += _messages(error)
+            wrong += messages(error)
     if wrong:
         raise SettingsError("; ".join(wrong))
+
+
+def unknown_ones() -> list[str]:
+    """A sentence for each variable that looks like a setting and is none, with the nearest one."""
+    names = {f"{PREFIX}{name}".upper() for kind in _KINDS for name in kind.model_fields}
+    folder = os.environ.get(_SECRETS_DIR)
+    return unknown.complaints(
+        os.environ, names | {_SECRETS_DIR, _TRACEBACK}, Path(folder) if folder else None
+    )
 
 
 def _read(settings: type[Loaded]) -> Loaded:
@@ -152,28 +175,3 @@ def _read(settings: type[Loaded]) -> Loaded:
     if folder is not None and not Path(folder).is_dir():
         raise SettingsError(f"{_SECRETS_DIR} is no folder: {folder}")
     return settings(_secrets_dir=folder)
-
-
-def _messages(error: ValidationError) -> list[str]:
-    return [_message(e) for e in error.errors(include_url=False, include_input=False)]
-
-
-def _message(error: ErrorDetails) -> str:
-    message = error["msg"].removeprefix("Value error, ")
-    if not error["loc"]:  # a rule over several settings names them itself
-        return message
-    name = f"{PREFIX}{error['loc'][0]}".upper()
-    if error["type"] == "missing":
-        return f"{name} is not set: {_HINTS[name]}"
-    return f"{name} {message[0].lower()}{message[1:]}"
-
-
-_DATABASE_URL = "DELIVERY_DATABASE_URL"
-_SECRETS_DIR = "DELIVERY_SECRETS_DIR"
-
-_HINTS = {
-    _DATABASE_URL: "the PostgreSQL to use, such as postgresql://user:password@host:5432/"
-    "database (`delivery dev` starts one and prints its URL)",
-    "DELIVERY_KAFKA_BOOTSTRAP_SERVERS": "the Kafka to use, such as host:9092 "
-    "(`delivery dev` starts one and prints its address)",
-}

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    Field,
     SecretStr,
     TypeAdapter,
     ValidationError,
@@ -151,6 +150,18 @@ def _readable(value: Path) -> Path:
     return value
 
 
+def _matching(pattern: str, otherwise: str) -> AfterValidator:
+    """Pydantic's own `pattern` would tell people the pattern."""
+    form = re.compile(pattern)
+
+    def matched(value: str) -> str:
+        if not form.fullmatch(value):
+            raise ValueError(otherwise)
+        return value
+
+    return AfterValidator(matched)
+
+
 PostgresqlUrl = Annotated[SecretStr, AfterValidator(_postgresql_url)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 SessionTimeout = Annotated[Duration, AfterValidator(_between_a_second_and_half_an_hour)]
@@ -160,12 +171,25 @@ Horizon = Annotated[Duration, AfterValidator(_between_an_hour_and_a_year)]
 Zone = Annotated[tzinfo, BeforeValidator(_zone)]
 BootstrapServers = Annotated[str, AfterValidator(_bootstrap_servers)]
 HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_host_names)]
-TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+TopicName = Annotated[
+    str,
+    _matching(
+        r"[a-zA-Z0-9._-]{1,249}", "must be a topic's name: up to 249 of a-z, A-Z, 0-9, . _ -"
+    ),
+]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)]
 Mechanism = Literal[
     "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI", "AWS_MSK_IAM"
 ]
-OneLine = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,249}$")]
+OneLine = Annotated[
+    str, _matching(r"[^\x00-\x1f]{1,249}", "must be one line of at most 249 characters")
+]
+HttpUrl = Annotated[
+    str,
+    _matching(
+        r"https?://[^\s/@]+(/\S*)?",
+        "must be a URL such as https://idp.example.com/token, without a user or a password",
+    ),
+]
 KafkaUiUrl = Annotated[str, AfterValidator(_kafka_ui_url)]
-HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/\S*)?$")]

@@ -1,5 +1,7 @@
 """A worker from its settings to its end: what `delivery worker` runs."""
 
+from typing import NamedTuple
+
 import structlog
 
 from delivery import log, monitoring, settings
@@ -7,6 +9,7 @@ from delivery.announce import outbox
 from delivery.broker import consumer
 from delivery.domain.event import Contract
 from delivery.inbox.rejection_limit import RejectionLimit
+from delivery.inbox.transaction import Outcomes
 from delivery.postgres import database, durability
 from delivery.postgres.commit_watch import CommitWatch
 from delivery.postgres.prepared import PreparedWatch
@@ -14,7 +17,14 @@ from delivery.worker.loop import Worker, collect_garbage_rarely
 from delivery.worker.shutdown import stop_on_signals
 
 
-def run(drain: bool) -> None:
+class Ended(NamedTuple):
+    """What a worker did, and whether it was stopped before the end that it was to reach."""
+
+    totals: Outcomes
+    was_stopped: bool
+
+
+def run(drain: bool) -> Ended:
     """Consumes until SIGTERM or SIGINT, or with `drain` until the present end of the topic.
 
     Raises SettingsError, NotMigratedError or UnavailableError where it can't begin; what else ends
@@ -58,3 +68,4 @@ def run(drain: bool) -> None:
         finally:
             session.drop()
             structlog.get_logger().info("stopped", **loop.totals)
+        return Ended(loop.totals, stop.requested)

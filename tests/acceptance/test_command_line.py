@@ -32,7 +32,7 @@ NEEDED = {
     "history": {"psycopg", "pydantic", "sqlalchemy"},
     "dead-letters": {"delivery.inbox", "psycopg", "pydantic"},
     "stats": {"kafka", "psycopg", "pydantic", "sqlalchemy"},
-    "verify": {"kafka", "psycopg", "pydantic", "sqlalchemy"},
+    "verify": {"kafka", "psycopg", "pydantic"},
     "rewind": {"delivery.inbox", "kafka", "psycopg", "pydantic"},
     "import": {"delivery.inbox", "psycopg", "pydantic"},
     "announce": {"delivery.inbox", "kafka", "psycopg", "pydantic"},

@@ -1,5 +1,6 @@
 """Settings come from the environment; an error is one line that names the variable."""
 
+import re
 import traceback
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -267,6 +268,34 @@ def test_a_wrong_value_is_one_line_that_names_the_variable(
     line = complaint(BELONGS_TO[name])
     assert line.startswith(f"{name} ")
     assert line.count("DELIVERY_") == 1
+    assert not re.search("input|string|should|pattern|pars|valid ", line), "these are pydantic's"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("DELIVERY_BATCH_SIZE", "1.5", "must be a whole number"),
+        ("DELIVERY_BATCH_SIZE", "9" * 5000, "must be a whole number"),
+        ("DELIVERY_BATCH_SIZE", "0", "must be 1 or more"),
+        ("DELIVERY_METRICS_PORT", "65536", "must be 65535 or less"),
+        ("DELIVERY_KAFKA_SSL_CHECK_HOSTNAME", "perhaps", "must be true or false"),
+        (
+            "DELIVERY_KAFKA_SECURITY_PROTOCOL",
+            "TLS",
+            "must be one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL",
+        ),
+        (
+            "DELIVERY_KAFKA_TOPIC",
+            "two words",
+            "must be a topic's name: up to 249 of a-z, A-Z, 0-9, . _ -",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_plain_words(
+    environment: pytest.MonkeyPatch, name: str, text: str, said: str
+) -> None:
+    environment.setenv(name, text)
+    assert complaint(BELONGS_TO[name]) == f"{name} {said}"
 
 
 def test_several_wrong_values_are_one_line(environment: pytest.MonkeyPatch) -> None:
