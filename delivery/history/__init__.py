@@ -57,15 +57,17 @@ def page(
     limit: int,
     before: Position | None = None,
     beginning: int = 0,
+    after: Position | None = None,
 ) -> list[Row]:
     """The newest rows, the newest first: of all, or of those that stand before a position.
 
-    Rows that are added stand before the first page, so that pages asked for one after another hold
-    each row once that was there at the first. The columns are `COLUMNS`, and `payload_bytes` and
-    `is_whole`: payloads beyond `PAYLOAD_BUDGET_BYTES` together are cut to `beginning` characters,
-    and are None where that is 0. Runs inside the caller's transaction.
+    With `after` the oldest rows behind that position, the oldest first. Rows that are added stand
+    before the first page, so that pages asked for one after another hold each row once that was
+    there at the first. The columns are `COLUMNS`, and `payload_bytes` and `is_whole`: payloads
+    beyond `PAYLOAD_BUDGET_BYTES` together are cut to `beginning` characters, and are None where
+    that is 0. Runs inside the caller's transaction.
     """
-    query = sql.with_payloads(wanted, limit, before, PAYLOAD_BUDGET_BYTES, beginning)
+    query = sql.with_payloads(wanted, limit, before, after, PAYLOAD_BUDGET_BYTES, beginning)
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(*query).fetchall()
 
@@ -77,6 +79,12 @@ def page_without_texts(
     query = sql.newest_first(wanted, limit, before, _WITHOUT_TEXTS)
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(*query).fetchall()
+
+
+def whole(rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows of a page up to the first whose payload is left out; that one alone if it leads."""
+    cut = (index for index, row in enumerate(rows) if not row["is_whole"])
+    return rows[: max(1, next(cut, len(rows)))]
 
 
 def position(row: Row) -> Position:

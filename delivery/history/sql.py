@@ -16,6 +16,7 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Select,
+    Subquery,
     Text,
     bindparam,
     case,
@@ -55,33 +56,44 @@ def newest_first(
 
 
 def with_payloads(
-    wanted: EventFilter, limit: int, before: Position | None, budget_bytes: int, beginning: int
+    wanted: EventFilter,
+    limit: int,
+    before: Position | None,
+    after: Position | None,
+    budget_bytes: int,
+    beginning: int,
 ) -> Query:
     """The newest rows before a position, the newest first, with `budget_bytes` of payload.
 
-    The columns are `COLUMNS`, `payload_bytes` (the length) and `is_whole`: whether the payload and
-    those of all newer rows fit into the budget. Of one that does not fit, `payload` has the first
-    `beginning` characters; null if that is 0.
+    With `after`, the oldest rows behind that position, the oldest first. The columns are `COLUMNS`,
+    `payload_bytes` (the length) and `is_whole`: whether the payload and those of all rows before it
+    fit into the budget. Of one that does not fit, `payload` has the first `beginning` characters;
+    null if that is 0.
     """
-    values = _values(wanted, limit, before)
+    values = _values(wanted, limit, before, after)
     text, constants = _with_payloads(_outcomes(wanted), frozenset(values))
     return text, constants | values | {"budget_bytes": budget_bytes, "beginning": beginning}
 
 
-_BEFORE = tuple(f"before_{name}" for name in ORDER)  # parameters: the values of a position
+# Parameters: the values of a position.
+_BEFORE = tuple(f"before_{name}" for name in ORDER)
+_AFTER = tuple(f"after_{name}" for name in ORDER)
 
 
-def _values(wanted: EventFilter, limit: int | None, before: Position | None) -> dict[str, Any]:
+def _values(
+    wanted: EventFilter, limit: int | None, before: Position | None, after: Position | None = None
+) -> dict[str, Any]:
     """What is given, by the names of the query's parameters."""
     coordinates = dict(zip(COORDINATES, wanted.coordinates or (), strict=False))
-    position = dict(zip(_BEFORE, before or (), strict=False))
+    positions = dict(zip(_BEFORE, before or (), strict=False))
+    positions |= dict(zip(_AFTER, after or (), strict=False))
     values = {
         "order_id": wanted.order_id,
         "since": wanted.since,
         "until": wanted.until,
         "limit": limit,
         **coordinates,
-        **position,
+        **positions,
     }
     return {name: value for name, value in values.items() if value is not None}
 
@@ -118,9 +130,9 @@ def _newest_first(
 @_cached
 def _with_payloads(outcomes: tuple[Outcome, ...], given: frozenset[str]) -> Query:
     found = _found(outcomes, given).subquery()
-    newest = [found.c[name].desc() for name in ORDER]
+    order = _order(found, given)
     length = func.octet_length(found.c.payload)
-    is_whole = func.coalesce(func.sum(length).over(order_by=newest), 0) <= bindparam(
+    is_whole = func.coalesce(func.sum(length).over(order_by=order), 0) <= bindparam(
         "budget_bytes", 0
     )
     beginning: BindParameter[int] = bindparam("beginning", 0)
@@ -129,7 +141,7 @@ def _with_payloads(outcomes: tuple[Outcome, ...], given: frozenset[str]) -> Quer
     )
     columns: dict[str, ColumnElement[Any]] = {c.name: c for c in found.c}
     columns |= {"payload": payload, "payload_bytes": length, "is_whole": is_whole}
-    return _compiled(select(*(c.label(name) for name, c in columns.items())).order_by(*newest))
+    return _compiled(select(*(c.label(name) for name, c in columns.items())).order_by(*order))
 
 
 def _compiled(query: Select[Any]) -> Query:
@@ -138,33 +150,39 @@ def _compiled(query: Select[Any]) -> Query:
 
 
 def _found(outcomes: tuple[Outcome, ...], given: frozenset[str]) -> Select[Any]:
-    """The rows of `COLUMNS`, in no order; with a limit the newest."""
+    """The rows of `COLUMNS`, in no order; with a limit the first in the query's order."""
     branches = [_BRANCHES[outcome] for outcome in outcomes] or _ALL
     parts = [_part(branch, given) for branch in branches]
     if given & {"order_id", "record_offset"}:
         # Few rows, found by an index on these columns. OFFSET 0 keeps the planner from walking
         # through the log by time instead, in the hope to meet them soon.
-        return _newest(select(union_all(*parts).offset(0).subquery()), given)
-    return _newest(select(union_all(*(_sorted(p, given) for p in parts)).subquery()), given)
+        return _first(select(union_all(*parts).offset(0).subquery()), given)
+    return _first(select(union_all(*(_sorted(p, given) for p in parts)).subquery()), given)
 
 
 def _sorted(rows: Select[Any], given: frozenset[str]) -> Select[Any]:
-    """The rows of one log by an index: the newest, if there is a limit; oldest first otherwise.
+    """The rows of one log by an index: the first, if there is a limit; oldest first otherwise.
 
     Sorted logs PostgreSQL merges, and the first row comes at once; left to itself it sorts them
     all together, and of three million rows the first comes after 14 s.
     """
     if "limit" in given:
-        return _newest(rows, given)
+        return _first(rows, given)
     return rows.order_by(*(rows.selected_columns[name] for name in ORDER))
 
 
-def _newest(rows: Select[Any], given: frozenset[str]) -> Select[Any]:
-    """The newest rows, if there is a limit; all of them otherwise."""
+def _first(rows: Select[Any], given: frozenset[str]) -> Select[Any]:
+    """The first rows in the query's order, if there is a limit; all of them otherwise."""
     if "limit" not in given:
         return rows
-    newest = (rows.selected_columns[name].desc() for name in ORDER)
-    return rows.order_by(*newest).limit(bindparam("limit", 0))
+    return rows.order_by(*_order(rows, given)).limit(bindparam("limit", 0))
+
+
+def _order(rows: Select[Any] | Subquery, given: frozenset[str]) -> list[ColumnElement[Any]]:
+    """The order of the log behind a position; the newest first otherwise."""
+    columns = rows.c if isinstance(rows, Subquery) else rows.selected_columns
+    order = [columns[name] for name in ORDER]
+    return order if _AFTER[0] in given else [column.desc() for column in order]
 
 
 @dataclass(frozen=True)
@@ -247,3 +265,8 @@ def _conditions(
         # The planner does not conclude this from the comparison of the tuples.
         yield consumed_at <= before[0]
         yield tuple_(*position) < tuple_(*before)
+    if "after_consumed_at" in given:
+        position = [columns[name] for name in ORDER]
+        after = [bindparam(a, type_=c.type) for a, c in zip(_AFTER, position, strict=True)]
+        yield consumed_at >= after[0]
+        yield tuple_(*position) > tuple_(*after)

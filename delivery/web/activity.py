@@ -43,11 +43,11 @@ class Activity:
         self._minutes = Minutes(horizon, late_commit_window)
         self._counting = Poller(
             "activity",
-            partial(_connected, url, partial(_count_now, self._minutes)),
+            partial(connected, url, partial(_count_now, self._minutes)),
             MINUTES_INTERVAL_S,
         )
         self._deliveries = Poller(
-            "deliveries", partial(_connected, url, stats.deliveries), DELIVERIES_INTERVAL_S
+            "deliveries", partial(connected, url, stats.deliveries), DELIVERIES_INTERVAL_S
         )
 
     def start(self) -> None:
@@ -98,9 +98,10 @@ def _count_now(minutes: Minutes, connection: Connection) -> None:
 
 
 @contextmanager
-def _connected(
+def connected(
     url: SecretStr, read: Callable[[Connection], Counted]
 ) -> Iterator[Callable[[], Counted]]:
+    """For a `Poller`: reads on one connection, each time in a transaction of its own."""
     settings = session.of_reader(STATEMENT_TIMEOUT)
     with database.connect(url, APPLICATION, settings, read_only=True) as connection:
 

@@ -33,6 +33,7 @@ from delivery.web.pages import error_pages, formatting
 from delivery.web.pages import routes as pages
 from delivery.web.pool import Pool
 from delivery.web.request_ids import RequestIds
+from delivery.web.watermark import Watermark
 
 log = structlog.get_logger()
 
@@ -47,7 +48,8 @@ DESCRIPTION = (
 def create_app(settings: WebSettings, kafka: KafkaSettings | None = None) -> FastAPI:
     """The application. Without `kafka` it does not know the lag.
 
-    `app.state` has settings, pool, activity and lag. Nothing is connected before it is started.
+    `app.state` has settings, pool, activity, watermark and lag. Nothing is connected before it is
+    started.
     """
     app = FastAPI(
         title="delivery",
@@ -68,6 +70,7 @@ def create_app(settings: WebSettings, kafka: KafkaSettings | None = None) -> Fas
     app.state.activity = Activity(
         settings.reader_url, settings.web_activity_horizon, late_commit_window(kafka)
     )
+    app.state.watermark = Watermark(settings.reader_url, late_commit_window(kafka))
     app.state.lag = Lag(kafka)
     app.openapi = partial(docs.described, app)  # type: ignore[method-assign]
     _route(app)
@@ -84,7 +87,7 @@ def create_app(settings: WebSettings, kafka: KafkaSettings | None = None) -> Fas
 
 @asynccontextmanager
 async def _running(app: FastAPI) -> AsyncIterator[None]:
-    parts = app.state.pool, app.state.activity, app.state.lag
+    parts = app.state.pool, app.state.activity, app.state.watermark, app.state.lag
     for part in parts:
         part.start()
     try:

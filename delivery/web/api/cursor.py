@@ -19,8 +19,8 @@ _KEY = "delivery"  # each process reads the cursors of the others
 _DIGEST = partial(blake2b, digest_size=15)
 
 _FOREIGN = (
-    "is not a cursor of this list: give back `next` as it came, with the same filters, "
-    "or none for the first page"
+    "is not a cursor of this list: give back `next`, or `after`, as it came, with the same "
+    "filters, or none for the first page"
 )
 
 

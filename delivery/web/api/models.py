@@ -41,6 +41,11 @@ OrderId = Annotated[int, Field(ge=1, le=LAST_ID)]
 
 _SINCE = "Arrived then or later: ISO 8601, in UTC where it has no offset, or 90s, 15m, 2h, 7d, 4w."
 _CURSOR = "`next` of the page before, as it came, with the same filters."
+_AFTER = (
+    "To follow the log, the oldest first: `start` (or from `since` on), `now`, and then `after` of "
+    "the answer before, with the same filters. Each row comes once, also one that is committed "
+    "late: a row is held back until none can appear before it any more."
+)
 _LIMIT = "So many at most."
 
 
@@ -66,6 +71,9 @@ class EventsQuery(Filters):
     limit: Annotated[int, Field(ge=1, le=1000, description=_LIMIT)] = 100
     cursor: Annotated[
         str | None, Field(max_length=2000, description=_CURSOR, json_schema_extra=_CURSOR_FORMAT)
+    ] = None
+    after: Annotated[
+        str | None, Field(max_length=2000, description=_AFTER, json_schema_extra=_CURSOR_FORMAT)
     ] = None
 
 
@@ -167,10 +175,14 @@ class Event(BaseModel):
 
 
 class Events(BaseModel):
-    """A page of events, the newest first."""
+    """A page of events: the newest first, and the oldest first for whoever follows the log."""
 
     events: list[Event]
     next: str | None = Field(description="The cursor of the next page; null on the last one.")
+    after: str | None = Field(
+        description="For whoever asked with `after`: ask with it again, at once if there are "
+        "events, and after a second or so if there are none."
+    )
 
 
 class Delivery(BaseModel):

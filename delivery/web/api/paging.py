@@ -12,6 +12,8 @@ from delivery.web.api import cursor
 from delivery.web.api.models import DeadLettersQuery, EventsQuery
 from delivery.web.api.problems import WrongFieldError
 
+_NO_FILTERS = {"cursor", "after", "limit"}
+
 
 def resume(request: Request, query: EventsQuery) -> tuple[EventFilter, Position | None]:
     """Which events are wanted, and before which position: None for the first page.
@@ -42,26 +44,33 @@ def resume_letters(request: Request, query: DeadLettersQuery) -> tuple[LetterFil
 
 def after_event(request: Request, wanted: EventFilter, last: Position) -> str:
     """The cursor of the page behind the event at `last`."""
-    return cursor.write(_list_name(request), [*_span(wanted), str(last)])
+    return write(request, [*_span(wanted), str(last)])
 
 
 def after_letter(request: Request, wanted: LetterFilter, dead_letter_id: int) -> str:
     """The cursor of the page behind a dead letter."""
-    return cursor.write(_list_name(request), [*_span(wanted), dead_letter_id])
+    return write(request, [*_span(wanted), dead_letter_id])
 
 
-def read(request: Request, text: str) -> list[Any]:
+def write(request: Request, values: list[Any]) -> str:
+    """A cursor of this list."""
+    return cursor.write(_list_name(request), values)
+
+
+def read(request: Request, text: str, field: str = "cursor") -> list[Any]:
     """The values of a cursor. Raises WrongFieldError unless it is one of this very list."""
     try:
         return cursor.read(_list_name(request), text)
     except ValueError as error:
-        raise WrongFieldError("cursor", str(error)) from None
+        raise WrongFieldError(field, str(error)) from None
 
 
-def link(request: Request, response: Response, following: str | None) -> None:
+def link(
+    request: Request, response: Response, following: str | None, field: str = "cursor"
+) -> None:
     """Adds the header that leads to the next page (RFC 8288), if there is one."""
     if following is not None:
-        url = request.url.include_query_params(cursor=following)
+        url = request.url.include_query_params(**{field: following})
         response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
 
 
@@ -75,5 +84,5 @@ def _time(text: str | None) -> datetime | None:
 
 def _list_name(request: Request) -> str:
     """The list and its filters in a fixed order, without the page's length and its cursor."""
-    filters = [i for i in request.query_params.multi_items() if i[0] not in {"cursor", "limit"}]
+    filters = [i for i in request.query_params.multi_items() if i[0] not in _NO_FILTERS]
     return f"{request.url.path} {sorted(filters)}"

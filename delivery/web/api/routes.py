@@ -12,7 +12,7 @@ from delivery.history import announcements, archived
 from delivery.history.filter import EventFilter
 from delivery.postgres.database import Connection
 from delivery.web import pool, queries
-from delivery.web.api import models, paging, problems, serializers
+from delivery.web.api import following, models, paging, problems, serializers
 from delivery.web.api.problems import NotFoundError
 from delivery.web.api.serializers import Serializer
 
@@ -68,17 +68,20 @@ def list_events(
 
     Pages asked for one after another hold each row once that was there at the first page, whatever
     is added meanwhile. Only a dead letter that is replayed moves: it shows as what it became.
+    With `after` they are those that arrive from then on.
     """
+    if query.after is not None:
+        return following.events(request, response, connection, query)
     wanted, before = paging.resume(request, query)
     rows = history.page(connection, wanted, query.limit + 1, before)
-    following = None
+    next_ = None
     if len(rows) > query.limit:
-        following = paging.after_event(request, wanted, history.position(rows[query.limit - 1]))
-    paging.link(request, response, following)
+        next_ = paging.after_event(request, wanted, history.position(rows[query.limit - 1]))
+    paging.link(request, response, next_)
     serializer = Serializer(request)
     shown = announcements.added(connection, rows[: query.limit])
     events = [serializer.event(row) for row in shown]
-    return models.Events(events=events, next=following)
+    return models.Events(events=events, next=next_, after=None)
 
 
 @router.get("/dead-letters", tags=["dead-letters"], responses=_LIST)
