@@ -51,8 +51,8 @@ def serve(
     """Serve the history as web pages and as an HTTP API.
 
     It runs until SIGTERM or SIGINT. It only reads, and can run beside any
-    number of workers. There is no login: whoever reaches the address sees
-    everything, so that it is this machine alone unless you say otherwise.
+    number of workers. Without DELIVERY_WEB_LOGIN whoever reaches the address
+    sees everything, so that it is this machine alone unless you say otherwise.
     Personal data is masked unless DELIVERY_WEB_SHOW_PERSONAL_DATA is true.
     DELIVERY_WEB_ALLOWED_HOSTS has the names by which it may be called, beside
     addresses and localhost.
@@ -74,7 +74,8 @@ def serve(
     _require_readable(web)
     with listening(web.web_host, web.web_port) as listener:
         structlog.get_logger().info("serving", url=url(listener))
-        _warn_of_strangers(listener, web.web_show_personal_data)
+        if web.web_login == "none":
+            _warn_of_strangers(listener, web.web_show_personal_data)
         _run(server, listener)
     structlog.get_logger().info("stopped")
     _end()
@@ -92,13 +93,14 @@ def _warn_of_strangers(listener: "socket.socket", shows_personal_data: bool) -> 
     log = structlog.get_logger()
     if shows_personal_data:
         log.critical(
-            "PERSONAL DATA IS SHOWN TO WHOEVER REACHES THIS ADDRESS: there is no login. Put a "
-            "proxy that has one in front, and let nobody else reach it; or set "
-            "DELIVERY_WEB_SHOW_PERSONAL_DATA to false"
+            "PERSONAL DATA IS SHOWN TO WHOEVER REACHES THIS ADDRESS: there is no login. Set "
+            "DELIVERY_WEB_LOGIN; or put a proxy that has one in front, and let nobody else reach "
+            "this; or set DELIVERY_WEB_SHOW_PERSONAL_DATA to false"
         )
     else:
         log.warning(
-            "other machines can connect, and there is no login: put a proxy that has one in front"
+            "other machines can connect, and there is no login: set DELIVERY_WEB_LOGIN, or put a "
+            "proxy that has one in front"
         )
 
 

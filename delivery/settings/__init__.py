@@ -10,7 +10,7 @@ from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings
 
 from delivery.errors import SettingsError
@@ -19,12 +19,16 @@ from delivery.settings.kafka import KafkaSettings
 from delivery.settings.values import (
     CONFIG,
     PREFIX,
+    HeaderName,
     Horizon,
     HostNames,
     KafkaUiUrl,
     Level,
+    Names,
+    Networks,
     OneLine,
     PostgresqlUrl,
+    ReadableFile,
     Skew,
     TopicName,
     WebTimeout,
@@ -107,7 +111,25 @@ class WebSettings(BaseSettings):
     web_show_personal_data: bool = False
     web_kafka_ui_url: KafkaUiUrl | None = None  # where a record's coordinates lead
     web_activity_horizon: Horizon = timedelta(days=7)  # so far back minutes are counted
+    web_login: Literal["none", "basic", "proxy"] = "none"
+    web_users_file: ReadableFile | None = None  # NAME:HASH, as `htpasswd -B` writes it
+    web_trusted_proxies: Networks = ()
+    web_user_header: HeaderName = "X-Forwarded-User"
+    web_groups_header: HeaderName = "X-Forwarded-Groups"
+    web_readers: Names = ()  # not set: whoever is logged in
     log_level: Level = "INFO"
+
+    @model_validator(mode="after")
+    def _require_a_whole_login(self) -> "WebSettings":
+        missing = {
+            "basic": ("DELIVERY_WEB_USERS_FILE", self.web_users_file),
+            "proxy": ("DELIVERY_WEB_TRUSTED_PROXIES", self.web_trusted_proxies),
+        }
+        if self.web_login in missing and not missing[self.web_login][1]:
+            raise ValueError(
+                f"DELIVERY_WEB_LOGIN is {self.web_login}, which needs {missing[self.web_login][0]}"
+            )
+        return self
 
     @property
     def reader_url(self) -> SecretStr:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, timedelta, tzinfo
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -142,6 +143,26 @@ def _kafka_ui_url(value: str) -> str:
     return value
 
 
+def _networks(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(ip_network(text.strip()) for text in value.split(","))
+    except ValueError:
+        raise ValueError(
+            "must be addresses or networks such as 10.0.0.7 or 10.1.0.0/16, separated by commas"
+        ) from None
+
+
+def _names(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    names = tuple(name.strip() for name in value.split(","))
+    if not all(name.removeprefix("group:") for name in names):
+        raise ValueError("must be names such as kim or group:support, separated by commas")
+    return names
+
+
 def _readable(value: Path) -> Path:
     try:
         value.open("rb").close()
@@ -171,6 +192,10 @@ Horizon = Annotated[Duration, AfterValidator(_between_an_hour_and_a_year)]
 Zone = Annotated[tzinfo, BeforeValidator(_zone)]
 BootstrapServers = Annotated[str, AfterValidator(_bootstrap_servers)]
 HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_host_names)]
+Network = IPv4Network | IPv6Network
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]  # of users and groups
+HeaderName = Annotated[str, _matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "must be a header's name")]
 TopicName = Annotated[
     str,
     _matching(

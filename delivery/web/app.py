@@ -75,6 +75,8 @@ def create_app(settings: WebSettings, kafka: KafkaSettings | None = None) -> Fas
     app.openapi = partial(docs.described, app)  # type: ignore[method-assign]
     _route(app)
     _handle_errors(app)
+    if settings.web_login != "none":
+        _ask_for_login(app, settings)
     app.add_middleware(
         AllowedHosts,
         names=(*settings.web_allowed_hosts, settings.web_host.lower()),
@@ -102,6 +104,13 @@ def late_commit_window(kafka: KafkaSettings | None) -> timedelta:
     if kafka is None or "kafka_session_timeout" not in kafka.model_fields_set:
         return LONGEST_SESSION_TIMEOUT
     return kafka.kafka_session_timeout
+
+
+def _ask_for_login(app: FastAPI, settings: WebSettings) -> None:
+    """Lets nobody in without a login. It is imported for that alone, with its libraries."""
+    from delivery.web.login.middleware import Login, method
+
+    app.add_middleware(Login, settings=settings, method=method(settings), on_refusal=_refused_login)
 
 
 def _route(app: FastAPI) -> None:
@@ -170,6 +179,10 @@ def _response(request: Request, problem: Problem, detail: str | None = None) -> 
 def _refused_host(scope: Scope) -> Response:
     detail = "this service has another name: see DELIVERY_WEB_ALLOWED_HOSTS"
     return _response(Request(scope), problem(400, detail), detail)
+
+
+def _refused_login(scope: Scope, status: int, detail: str) -> Response:
+    return _response(Request(scope), problem(status, detail), detail)
 
 
 def _bug(scope: Scope) -> Response:

@@ -20,6 +20,7 @@ def make_server(app: FastAPI) -> uvicorn.Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # the address of a client is that of the connection
             backlog=BACKLOG,
             timeout_graceful_shutdown=STOP_TIMEOUT_S,
         )

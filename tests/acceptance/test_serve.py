@@ -248,6 +248,20 @@ def test_it_warns_where_others_can_reach_it_and_louder_where_they_see_personal_d
     assert warned == ([level] if level else [])
 
 
+def test_it_does_not_warn_where_a_login_is_asked_for(database_url: str, serve: Serve) -> None:
+    settings = {"web_login": "proxy", "web_trusted_proxies": "10.0.0.1"}
+    served = serve("--host", "0.0.0.0", "--port", "0", database_url=database_url, **settings)
+    assert httpx.get(f"{address(served)}/healthz").status_code == 200
+    assert httpx.get(f"{address(served)}/").status_code == 403
+    assert "no login" not in served.stderr()
+
+
+def test_half_a_login_is_a_line(database_url: str, serve: Serve) -> None:
+    served = serve(database_url=database_url, web_login="basic")
+    assert served.exit_code() == 2
+    assert "DELIVERY_WEB_LOGIN is basic, which needs DELIVERY_WEB_USERS_FILE" in the_line(served)
+
+
 def test_a_database_that_can_not_be_reached_at_the_start_is_reported(serve: Serve) -> None:
     served = serve(database_url="postgresql://nobody@127.0.0.1:1/none")
     assert served.exit_code() == 3

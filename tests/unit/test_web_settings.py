@@ -54,6 +54,12 @@ def test_without_a_database_the_line_says_what_to_set() -> None:
         ("SHOW_PERSONAL_DATA", "perhaps"),
         ("ACTIVITY_HORIZON", "PT1M"),
         ("DATABASE_URL", "mysql://db"),
+        ("LOGIN", "yes"),
+        ("TRUSTED_PROXIES", "proxy.example.com"),
+        ("TRUSTED_PROXIES", "10.1.0.1/16"),
+        ("USER_HEADER", "X Forwarded User"),
+        ("READERS", "kim,,lee"),
+        ("READERS", "group:"),
     ],
 )
 def test_what_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

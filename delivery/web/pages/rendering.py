@@ -24,6 +24,7 @@ def page(request: Request, template: str, status: int = 200, **context: Any) -> 
         "path": request.url.path,
         "show_personal_data": shows_personal_data(request),
         "kafka_ui": partial(kafka_ui.link, settings.web_kafka_ui_url),
+        "identity": getattr(request.state, "identity", None),  # who looks, where there is a login
     }
     text = _TEMPLATES[template].render(context)
     return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})

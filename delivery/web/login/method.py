@@ -1,0 +1,28 @@
+"""What the ways to log in have in common."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Protocol
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why somebody may not come in: a status of HTTP, and a sentence."""
+
+    status: HTTPStatus
+    detail: str
+
+
+class Method(Protocol):
+    """A way to find out who asks."""
+
+    @property
+    def challenge(self) -> str | None:
+        """How a browser is told to ask for a password, if it is to."""
+
+    def who(self, scope: Scope, headers: Headers) -> tuple[str, Collection[str]] | Refused:
+        """The name and the groups. Raises SettingsError where nobody can be found out."""
