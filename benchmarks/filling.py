@@ -44,7 +44,7 @@ INSERT INTO deliveries (order_id, product_id, quantity, ordered_by, supply_compa
                         consume_company_id, request_message, delivery_limited_at, event_time,
                         created_at, updated_at)
 SELECT order_id, i % 9999 + 1, i % 99 + 1, i % 99999, i % 998, i % 999, '문 앞에 놓아 주세요',
-       event_time + interval '3 days', event_time, consumed_at, consumed_at
+       '2026-01-04 00:01:14.254Z', event_time, consumed_at, consumed_at
 FROM ({times}) AS t ORDER BY order_id
 """
 

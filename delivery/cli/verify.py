@@ -17,7 +17,8 @@ from delivery.domain.record import UNKNOWN_TOPIC_ID
 from delivery.errors import SettingsError, UnavailableError
 from delivery.postgres import database
 from delivery.settings import KafkaSettings
-from delivery.verify import Finding, Progress
+from delivery.verify import Allowed, Finding, Progress
+from delivery.verify.shares import default_number
 
 FOUND = 1  # exit code
 
@@ -35,6 +36,10 @@ def verify(
         bool,
         typer.Option("--database-only", help="Leave Kafka alone, also where its settings are set."),
     ] = False,
+    processes: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="So many compare a large log. Each takes a core."),
+    ] = None,
 ) -> None:
     """Prove the database against the guarantee and the topic.
 
@@ -74,7 +79,11 @@ def verify(
     checked from its first record in the logs on: those before are that one's.
 
     Ten million events take about 90 seconds of CPU time, half of it PostgreSQL's.
-    It sorts the log on its disk, and needs there about the space of the log.
+    It sorts the log on its disk, and needs there about the space of the log. A log
+    of half a million events and more is compared by a process for each core that
+    verify may use, but by four at most, unless --processes says how many; each
+    connects to the database, and has 80 MB. Through a pooler, on Citus and with
+    --since it is always one.
 
     With --since the check takes a time that grows with what arrived since then,
     and not with the log: it can run every hour, over the last two. A TIME is
@@ -106,7 +115,14 @@ def verify(
         with database.snapshot(url, "delivery verify") as connection:
             topic_id = source.topic_id if source else UNKNOWN_TOPIC_ID
             found = check.findings(
-                connection, contract, committed, records, progress, since, topic_id
+                connection,
+                contract,
+                committed,
+                records,
+                progress,
+                since,
+                topic_id,
+                Allowed(url, processes or default_number()),
             )
             count = _written(
                 live_line.below(found, partial(verify_notes.line, progress)), output_format

@@ -11,6 +11,7 @@ import psycopg
 import structlog
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import Diagnostic
+from psycopg.sql import SQL
 from pydantic import SecretStr
 
 from delivery.database_url import setting_of
@@ -102,14 +103,17 @@ def transaction(connection: Connection) -> Iterator[None]:
 
 
 @contextmanager
-def snapshot(url: SecretStr, application: str) -> Iterator[Connection]:
+def snapshot(url: SecretStr, application: str, exported: str | None = None) -> Iterator[Connection]:
     """A connection that sees the database as it is at one time, and changes nothing.
 
+    It is the time of the session that `exported` it, whose transaction must still be there.
     Raises UnavailableError, or NotMigratedError where the schema is not this version's.
     """
     with connect(url, application, read_only=True) as connection:
         require_migrated(connection)
         with transaction(connection):
+            if exported:
+                connection.execute(SQL("SET TRANSACTION SNAPSHOT {}").format(exported))
             yield connection
 
 

@@ -1,7 +1,6 @@
 """Proves a database against the guarantee, and against the topic where Kafka is at hand."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -18,35 +17,18 @@ from delivery.verify import (
     log,
     occupied,
     payload,
+    processes,
     streams,
 )
-from delivery.verify.archive import Archive
 from delivery.verify.finding import Finding
-from delivery.verify.rows import NO_DELIVERY, Entry
+from delivery.verify.processes import Task
+from delivery.verify.progress import Progress, counted
+from delivery.verify.shares import Allowed
 
-__all__ = ["Finding", "Progress", "Records", "findings"]
+__all__ = ["Allowed", "Finding", "Progress", "Records", "findings"]
 
 # The offsets of a partition, from one to the one before another, where a record is there to read.
 Records = Callable[[str, int, int, int], Iterable[int]]
-
-
-@dataclass
-class Progress:
-    """How far the check is, for whoever looks: rows that were compared so far, by table."""
-
-    doing: str = ""
-    events: int = 0
-    deliveries: int = 0
-    duplicates: int = 0
-    dead_letters: int = 0
-    offsets_in_no_log: int = 0
-    offsets_before_takeover: int = 0  # read by the service before, and so in no log
-    archive: Archive = field(default_factory=Archive)  # what left the log, and is not compared
-
-    @property
-    def rows(self) -> int:
-        """All rows that were compared."""
-        return self.events + self.deliveries + self.duplicates + self.dead_letters
 
 
 def findings(
@@ -57,6 +39,7 @@ def findings(
     progress: Progress,
     since: datetime | None = None,
     topic_id: UUID = UNKNOWN_TOPIC_ID,
+    allowed: Allowed | None = None,
 ) -> Iterator[Finding]:
     """Every contradiction, one after the other; none means that the guarantee was kept.
 
@@ -66,16 +49,15 @@ def findings(
     `topic_id` is the id of the topic that they are committed in: rows of another one that had the
     name before are no rows of these partitions. After a takeover a partition is checked from its
     first record in the logs on. With `since`, only what arrived since then is
-    checked: `delivery verify --help` says what that proves. Raises UnavailableError.
+    checked: `delivery verify --help` says what that proves. A large log is compared by as many
+    processes as are `allowed`, this one alone where that is None. Raises UnavailableError.
     """
     with translated_errors():
         streams.prepare(connection)
         progress.archive = archive.read(connection)
         progress.doing = "comparing the log with the deliveries"
-        if since is None:
-            yield from _extra_deliveries(connection, progress)
-        entries = _counted(log.entries(connection, since), progress)
-        yield from fold.against_log(contract, entries, progress.archive)
+        tasks = [] if since else processes.tasks(connection, allowed, contract, progress.archive)
+        yield from _of_log(connection, contract, progress, since, tasks)
         progress.doing = "comparing the duplicates with the log"
         progress.duplicates, progress.dead_letters = log.counts(connection, since)
         for row in log.duplicates(connection, since):
@@ -87,6 +69,24 @@ def findings(
         yield from announcements.findings(connection, since)
         progress.doing = "comparing the coordinates of all records"
         yield from _of_coordinates(connection, committed, records, progress, since, topic_id)
+
+
+def _of_log(
+    connection: Connection,
+    contract: Contract,
+    progress: Progress,
+    since: datetime | None,
+    tasks: list[Task],
+) -> Iterator[Finding]:
+    if tasks:
+        with processes.comparing(tasks) as comparing:
+            yield from processes.findings(comparing, progress)
+    else:
+        entries = counted(log.entries(connection, since), progress)
+        yield from fold.against_log(contract, entries, progress.archive)
+    # All deliveries of orders in the log were counted. If there are no more, none is to be found.
+    if since is None and log.deliveries(connection) > progress.deliveries:
+        yield from _extra_deliveries(connection, progress)
 
 
 def _of_coordinates(
@@ -122,16 +122,6 @@ def _extra_deliveries(connection: Connection, progress: Progress) -> Iterator[Fi
     for order_id, event_time in log.unlogged_deliveries(connection):
         progress.deliveries += 1
         yield fold.extra_delivery(order_id, event_time, "the log has no event of this order")
-
-
-def _counted(entries: Iterable[Entry], progress: Progress) -> Iterator[Entry]:
-    order_id = None
-    for entry in entries:
-        progress.events += 1
-        if entry.order_id != order_id:
-            order_id = entry.order_id
-            progress.deliveries += entry.delivery != NO_DELIVERY
-        yield entry
 
 
 _CONSUMED = """

@@ -5,12 +5,14 @@ Each function takes a time, and then reads what arrived since then; all of it wh
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 from psycopg.sql import SQL
 
 from delivery.postgres.columns import DELIVERY
 from delivery.postgres.database import Connection
 from delivery.verify.rows import Duplicate, Entry
+from delivery.verify.shares import Share
 from delivery.verify.streams import is_archived, streamed, within_calendar
 
 _LOG = SQL("""
@@ -18,7 +20,7 @@ SELECT p.order_id, {event_time}, p.outcome, CASE WHEN p.erasure_id IS NULL THEN 
        p.record_topic, p.record_partition, p.record_offset,
        {delivery}
 FROM processed_events p
-LEFT JOIN deliveries d ON d.order_id = p.order_id
+LEFT JOIN deliveries d ON d.order_id = p.order_id AND {its_delivery}
 WHERE {wanted}
 ORDER BY p.order_id, p.consumed_at, p.record_topic COLLATE "C", p.record_partition, p.record_offset
 """)
@@ -30,6 +32,8 @@ _DELIVERY = SQL(", ").join(
 _HAS_EVENT_SINCE = SQL("""
 p.order_id IN (SELECT order_id FROM processed_events WHERE consumed_at >= %(since)s)
 """)
+_OF_SHARE = SQL("p.order_id BETWEEN %(first)s AND %(last)s")
+_DELIVERY_OF_SHARE = SQL("d.order_id BETWEEN %(first)s AND %(last)s")
 _OF_THE_ENTRY = len(Entry._fields) - 1  # columns; those behind them are the delivery's
 
 _UNLOGGED_DELIVERIES = SQL("""
@@ -58,15 +62,29 @@ _ALL = SQL("true")
 _SINCE = SQL("d.consumed_at >= %(since)s")
 
 
-def entries(connection: Connection, since: datetime | None) -> Iterator[Entry]:
-    """The log: order by order, and within an order as it was written.
+def entries(
+    connection: Connection, since: datetime | None, share: Share | None = None
+) -> Iterator[Entry]:
+    """The log, or a share of it: order by order, and within an order as it was written.
 
     Of an order that had an event since then it is all events.
     """
-    wanted = _HAS_EVENT_SINCE if since else _ALL
-    query = _LOG.format(event_time=_EVENT_TIME, delivery=_DELIVERY, wanted=wanted)
-    for row in streamed(connection, query, {"since": since}):
+    wanted, its_delivery = _HAS_EVENT_SINCE if since else _ALL, _ALL
+    values: dict[str, Any] = {"since": since}
+    if share:
+        wanted, its_delivery = _OF_SHARE, _DELIVERY_OF_SHARE
+        values = share._asdict()
+    query = _LOG.format(
+        event_time=_EVENT_TIME, delivery=_DELIVERY, wanted=wanted, its_delivery=its_delivery
+    )
+    for row in streamed(connection, query, values):
         yield Entry._make((*row[:_OF_THE_ENTRY], row[_OF_THE_ENTRY:]))
+
+
+def deliveries(connection: Connection) -> int:
+    """How many deliveries there are."""
+    ((number,),) = connection.execute("SELECT count(*) FROM deliveries")
+    return int(number)
 
 
 def unlogged_deliveries(connection: Connection) -> Iterator[tuple[int, datetime]]:

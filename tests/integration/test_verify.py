@@ -262,9 +262,9 @@ TAMPERED: list[tuple[str, Found]] = [
     (
         "UPDATE processed_events SET order_id = 98 WHERE record_offset = 3",
         [
-            ("extra_delivery", 2, None),
             ("payload_of_another_key", 98, 3),
             ("missing_delivery", 98, 3),
+            ("extra_delivery", 2, None),
             ("duplicate_of_no_event", 2, 4),
             ("duplicate_of_no_event", 2, 5),
         ],
