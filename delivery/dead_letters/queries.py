@@ -4,13 +4,13 @@ Every function runs in the caller's transaction and changes nothing.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg.rows import dict_row
 
 from delivery.dead_letters.letter import DeadLetter, LetterFilter, LetterStatus
-from delivery.dead_letters.matching import MATCHES
+from delivery.dead_letters.matching import CAUSE, MATCHES
 from delivery.domain import headers
 from delivery.domain.record import Coordinates, Record
 from delivery.domain.vocabulary import REASONS
@@ -59,6 +59,26 @@ _AT = """
 SELECT dead_letter_id FROM dead_letters
 WHERE record_topic = %s AND record_partition = %s AND record_offset = %s ORDER BY dead_letter_id
 """
+
+_NEIGHBOURS = f"""
+SELECT (SELECT min(dead_letter_id) FROM dead_letters
+        WHERE {MATCHES} AND dead_letter_id > %(dead_letter_id)s),
+       (SELECT max(dead_letter_id) FROM dead_letters
+        WHERE {MATCHES} AND dead_letter_id < %(dead_letter_id)s)
+"""  # noqa: S608 (constants only)
+
+# Errors of 500 characters that are alike are of one cause, as in `groups`.
+_ALIKE = f"""
+WITH letter AS (
+    SELECT reason, left({CAUSE}, 500) AS cause FROM dead_letters
+    WHERE dead_letter_id = %(dead_letter_id)s)
+SELECT (SELECT cause FROM letter), count(*) FILTER (WHERE cause = (SELECT cause FROM letter)),
+       count(*)
+FROM (SELECT left({CAUSE}, 500) AS cause FROM dead_letters
+      WHERE resolved_at IS NULL AND dead_letter_id <> %(dead_letter_id)s
+        AND reason = (SELECT reason FROM letter)
+      LIMIT %(limit)s) AS others
+"""  # noqa: S608 (constants only)
 
 _STATUS = """
 SELECT dead_letter_id, record_topic, record_partition, record_offset, reason, error, resolution
@@ -120,6 +140,30 @@ def find(
         given = {"ids": list(ids), "bytes": beginning_bytes}
         rows = cursor.execute(_FIND, given, binary=True)  # a record's bytes as bytes
         return [_letter(**row) for row in rows]
+
+
+def neighbours(
+    connection: Connection, dead_letter_id: int, wanted: LetterFilter
+) -> tuple[int | None, int | None]:
+    """The next newer and the next older letter among those that match."""
+    given = vars(wanted) | {"dead_letter_id": dead_letter_id}
+    ((newer, older),) = connection.execute(_NEIGHBOURS, given)
+    return newer, older
+
+
+class Alike(NamedTuple):
+    """The other open letters of a letter's cause; `is_more` if not all of its reason were seen."""
+
+    cause: str
+    letters: int
+    is_more: bool
+
+
+def alike(connection: Connection, dead_letter_id: int, at_most: int) -> Alike:
+    """The letters like this one. Looks at `at_most` of its reason, so that the cost is bounded."""
+    given = {"dead_letter_id": dead_letter_id, "limit": at_most}
+    ((cause, letters, seen),) = connection.execute(_ALIKE, given)
+    return Alike(cause, letters, seen >= at_most)
 
 
 def status(connection: Connection, ids: Sequence[int]) -> list[LetterStatus]:

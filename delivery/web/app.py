@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from delivery import __version__
-from delivery.errors import UnavailableError
+from delivery.errors import NotMigratedError, UnavailableError
 from delivery.settings import KafkaSettings, WebSettings
 from delivery.settings.values import LONGEST_SESSION_TIMEOUT
 from delivery.web import health
@@ -150,6 +150,11 @@ def _handle_errors(app: FastAPI) -> None:
     def unavailable(request: Request, error: UnavailableError) -> Response:
         log.warning("no answer from the database", error=str(error))
         return _response(request, problem(503, "the database does not answer: try again"))
+
+    @app.exception_handler(NotMigratedError)
+    def not_migrated(request: Request, error: NotMigratedError) -> Response:
+        log.warning("not the schema of this version", error=str(error))
+        return _response(request, problem(503, str(error)), str(error))
 
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> Response:

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import every_outcome
@@ -14,8 +15,11 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwr
 from pydantic import SecretStr
 from served import served
 
+from delivery.broker.group import Group, Member
+from delivery.broker.lag import Behind
 from delivery.embedded.postgres import PostgresServer
 from delivery.postgres import database
+from delivery.web.lag import Earlier, Lag, LagStatus
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -158,6 +162,40 @@ def serious(rules: Axe, page: Page) -> list[str]:
     ]
 
 
+def test_the_partitions_of_the_overview_fit_a_phone_and_are_accessible(
+    new_page: NewPage, rules: Axe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their state is seen without scrolling, however long a topic's name is."""
+    topic = "a-team-of-ours.OrderCreateEvent.v1"
+    waits = datetime.now(UTC) - timedelta(hours=30)
+    partitions = [Behind(topic, n, 7, 7 + n, n * 1_234_567, waits) for n in range(3)]
+    member = Member("delivery-1-with-a-long-name", "10.0.0.1", ((topic, 0), (topic, 1)))
+    status = LagStatus(partitions, None, Group("g", "Stable", (member,)),
+                       Earlier(34, timedelta(minutes=1)))  # fmt: skip
+    monkeypatch.setattr(Lag, "latest", lambda _: status)
+    page = new_page(PHONE)
+    for width, scheme in (PHONE, "light"), (PHONE, "dark"), (DESK, "dark"):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.emulate_media(color_scheme=scheme)
+        page.goto("/")
+        assert page.locator("table.lag .badge").count() == 3
+        assert not page.evaluate(TABLE_TOO_WIDE)
+        assert not page.evaluate(TOO_WIDE)
+        assert serious(rules, page) == [], (width, scheme)
+
+
+def test_on_a_phone_the_filters_are_folded_and_the_rows_are_on_the_first_screen(
+    new_page: NewPage,
+) -> None:
+    page = new_page(PHONE)
+    for path in ("/events", "/dead-letters?resolution=any"):
+        page.goto(path)
+        expect(page.get_by_role("cell").first).to_be_in_viewport()
+        page.set_viewport_size({"width": DESK, "height": 800})
+        expect(page.get_by_role("button", name="Show")).to_be_visible()
+        page.set_viewport_size({"width": PHONE, "height": 800})
+
+
 def test_the_rules_find_what_is_wrong(new_page: NewPage, rules: Axe) -> None:
     page = new_page(DESK)
     page.goto("/")
@@ -182,7 +220,7 @@ def test_an_order_is_found_and_its_payload_read_by_keyboard_alone(
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name=f"Order {ORDER}")).to_be_visible()
     expect(page.get_by_role("article")).to_have_count(7)
-    payload = page.get_by_role("region", name="Payload of record 0, partition 0")
+    payload = page.get_by_role("region", name="Payload of record 100, partition 0")
     expect(payload).to_be_hidden()
     press_tab_until_focused(page, "summary")
     page.keyboard.press("Enter")
@@ -222,13 +260,16 @@ def test_without_scripts_the_pages_are_the_same(new_page: NewPage) -> None:
 def test_the_filters_of_the_activity_lead_to_a_letter_and_to_its_record(new_page: NewPage) -> None:
     page = new_page(PHONE)
     page.goto("/events")
+    page.get_by_text("Filters", exact=True).click()
     page.get_by_label("rejected").check()
     page.get_by_label("Order id").fill(str(ORDER))
     page.get_by_role("button", name="Show").click()
+    page.get_by_text("Filters (in use)").click()
     expect(page.get_by_label("rejected")).to_be_checked()
     page.get_by_role("link", name="missing field").click()
     expect(page.get_by_role("heading", name="Dead letter 1")).to_be_visible()
     expect(page.get_by_text("delivery dead-letters replay 1")).to_be_visible()
     page.get_by_role("link", name="orders/0/5").click()
+    page.get_by_text("Filters (in use)").click()
     expect(page.get_by_label("Record", exact=True)).to_have_value("orders/0/5")
     expect(page.get_by_role("row")).to_have_count(2)

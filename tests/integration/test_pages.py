@@ -22,6 +22,7 @@ from delivery.domain.vocabulary import OUTCOMES, REASONS
 from delivery.inbox import transaction
 from delivery.postgres.database import Connection
 from delivery.web.lag import Earlier, Lag, LagStatus
+from delivery.web.pages import order
 from delivery.web.pages.routes import ON_ONE_PAGE
 
 Visit = Callable[..., Response]
@@ -70,6 +71,11 @@ def text(page: Response) -> str:
 
 def links(page: Response, path: str) -> list[str]:
     return [a for a in map(html.unescape, re.findall(r'href="([^"]*)"', page.text)) if path in a]
+
+
+def letters(page: Response) -> list[str]:
+    """The dead letters to which it leads, without the filters that stay with them."""
+    return [address.partition("?")[0] for address in links(page, "/dead-letters/")]
 
 
 def outcomes(page: Response) -> list[str]:
@@ -130,7 +136,7 @@ def test_a_timeline_tells_each_record_and_what_it_changed(visit: Visit) -> None:
     page = visit(f"/orders/{ORDER}")
     told = text(page)
     assert re.findall(r'<h3[^>]*><span class="badge (\w+)"', page.text) == [
-        "created", "updated", "stale", "duplicate", "conflict", "rejected", "too_late"
+        "too_late", "rejected", "conflict", "duplicate", "stale", "updated", "created"
     ]  # fmt: skip
     assert "Status dispatched" in told
     assert "The delivery began with Field Value product id 7 quantity 2" in told
@@ -139,7 +145,7 @@ def test_a_timeline_tells_each_record_and_what_it_changed(visit: Visit) -> None:
     assert told.count("nothing changed") == 5
     assert "/events?record=orders%2F0%2F3" in links(page, "record=")
     assert '<time datetime="2026-11-01T01:05:00Z"' in page.text
-    assert re.search(r"Between them arrived [\d,]+ d \d+ h later", told)
+    assert re.search(r"Event time 2026-11-01 01:05:00 arrived [\d,]+ d \d+ h later", told)
     assert '"deliveryLimitedAt": [2026, 11, 4, 9, 30]' in told
 
 
@@ -166,7 +172,7 @@ def test_dead_letters_are_found_by_time_order_topic_and_error(
         "record_topic = 'others', error = 'row 3 field 14' WHERE dead_letter_id = 2"
     )
     for query in ("until=2026-01-02", "order_id=77", "topic=others", "error=row+N+field+N"):
-        assert links(visit(f"/dead-letters?{query}"), "/dead-letters/") == ["/dead-letters/2"]
+        assert letters(visit(f"/dead-letters?{query}")) == ["/dead-letters/2"]
     assert "/dead-letters/2" not in links(visit("/dead-letters?since=1h"), "/dead-letters/")
     for query in ("since=soon", "order_id=x", "error=%00"):
         assert visit(f"/dead-letters?{query}").status_code == 422
@@ -220,16 +226,33 @@ def test_pages_and_answers_read_the_logs_and_not_the_view(log: Connection, visit
 def test_a_long_timeline_has_pages_and_changes_are_followed_over_their_edge(
     connection: Connection, visit: Visit
 ) -> None:
-    number = ON_ONE_PAGE + 10
+    number = order.ON_ONE_PAGE + 10
     contents = [every_outcome.event(1, at(n), quantity=n) for n in range(1, number + 1)]
     transaction.process(connection, Contract(), batch(*contents))
     newest = visit("/orders/1")
-    assert f"quantity {number - ON_ONE_PAGE} {number - ON_ONE_PAGE + 1}" in text(newest)
+    assert "quantity 10 11" in text(newest)
     (older,) = set(links(newest, "before="))
     oldest = visit(older)
     assert oldest.text.count("<article") == 10
     assert "began with" in text(oldest)
     assert links(oldest, "before=") == []
+
+
+def test_an_order_has_its_records_counted_by_outcome_and_shown_of_one_alone(
+    connection: Connection, visit: Visit
+) -> None:
+    first = every_outcome.event(1, at(0), quantity=1)
+    updates = [every_outcome.event(1, at(n), quantity=n) for n in (2, 3)]
+    transaction.process(connection, Contract(), batch(first, first, *updates, first))
+    page = visit("/orders/1")
+    assert "All 5 + created 1 ↑ updated 2 = duplicate 2" in text(page)
+    updated = visit(*links(page, "outcome=updated"))
+    assert re.findall(r'<h3[^>]*><span class="badge (\w+)"', updated.text) == ["updated"] * 2
+    assert "quantity 1 2" in text(updated)  # what came before an update is known still
+    assert "quantity 2 3" in text(updated)
+    nothing = visit("/orders/1?outcome=conflict")
+    assert (nothing.status_code, "No record of this order matches" in text(nothing)) == (200, True)
+    assert visit("/orders/1?outcome=x").status_code == 422
 
 
 FILTERED = {
@@ -298,11 +321,9 @@ def test_dead_letters_come_page_by_page_and_by_reason(connection: Connection, vi
     transaction.process(connection, Contract(), batch(*[b"{"] * number, None))
     page = visit("/dead-letters?reason=not_json")
     (older,) = links(page, "before=")
-    seen = links(page, "/dead-letters/") + links(visit(older), "/dead-letters/")
+    seen = letters(page) + letters(visit(older))
     assert seen == [f"/dead-letters/{n}" for n in range(number, 0, -1)]
-    assert links(visit("/dead-letters?reason=tombstone"), "/dead-letters/") == [
-        f"/dead-letters/{number + 1}"
-    ]
+    assert letters(visit("/dead-letters?reason=tombstone")) == [f"/dead-letters/{number + 1}"]
 
 
 def test_resolved_letters_are_shown_where_they_are_asked_for(log: Connection, visit: Visit) -> None:
@@ -313,7 +334,7 @@ def test_resolved_letters_are_shown_where_they_are_asked_for(log: Connection, vi
     assert "/dead-letters/1" not in links(visit("/dead-letters"), "/dead-letters/")
     for asked in ("discarded", "any"):
         page = visit(f"/dead-letters?resolution={asked}")
-        assert "/dead-letters/1" in links(page, "/dead-letters/")
+        assert "/dead-letters/1" in letters(page)
     page = visit("/dead-letters/1")
     assert "discarded" in text(page)
     assert "Mrs. Kim" not in text(page)
@@ -332,6 +353,40 @@ def test_a_letter_names_the_command_that_repairs_it(connection: Connection, visi
 
 def test_a_letter_that_does_not_exist_is_not_found(visit: Visit) -> None:
     assert visit("/dead-letters/77").status_code == 404
+
+
+def test_a_letter_leads_to_its_neighbours_of_the_same_filters_and_to_those_like_it(
+    connection: Connection, visit: Visit
+) -> None:
+    wrong = [b'{"event": {"orderId": %d}}' % n for n in range(1, 4)]
+    transaction.process(connection, Contract(), batch(wrong[0], b"{", *wrong[1:], None))
+    listed = "/dead-letters?reason=missing_field&resolution=any"
+    (found,) = links(visit(listed), "/dead-letters/3")
+    page = visit(found)
+    narrow = "?reason=missing_field&resolution=any"
+    around = {a for a in links(page, "/dead-letters") if a.endswith(narrow)}
+    assert around == {listed, f"/dead-letters/4{narrow}", f"/dead-letters/1{narrow}"}
+    assert {"/dead-letters/2", "/dead-letters/4"} <= set(links(visit("/dead-letters/3"), "/dead"))
+    (alike,) = links(page, "error=")
+    assert "2 others like this" in text(page)
+    assert letters(visit(alike)) == [f"/dead-letters/{n}" for n in (4, 3, 1)]
+    assert "like this" not in text(visit("/dead-letters/5"))
+
+
+def test_without_its_tables_the_pages_say_what_to_do(
+    make_visit: Callable[..., Visit], empty_database_url: str
+) -> None:
+    for path in ("/", "/events", "/dead-letters"):
+        page = make_visit(empty_database_url)(path)
+        assert page.status_code == 503
+        assert "run delivery migrate" in text(page).replace("`", "")
+
+
+def test_the_overview_says_that_its_schema_is_of_another_version(
+    connection: Connection, visit: Visit
+) -> None:
+    connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    assert "The database's schema is at revision 0001" in text(visit("/"))
 
 
 @pytest.mark.usefixtures("log")
@@ -361,7 +416,7 @@ def test_the_overview_tells_how_far_each_partition_is_behind(
     monkeypatch.setattr(Lag, "latest", lambda _: LagStatus(partitions, None, group, earlier))
     told = text(visit("/"))
     assert "Records behind the topic's end 1,234" in told
-    assert "orders/0 1,200 47 min late orders/1 34 0 s catching up orders/2 0 up to date" in told
+    assert "orders/0 late 1,200 47 min orders/1 catching up 34 0 s orders/2 up to date 0" in told
     assert "Behind in all: 1,200 more than 1 min ago." in told
     assert "delivery-1 at 10.0.0.1 reads orders/0, orders/1, orders/2" in told
 
@@ -374,7 +429,7 @@ def test_the_overview_says_in_words_that_nobody_consumes(
     monkeypatch.setattr(Lag, "latest", lambda _: found)
     told = text(visit("/"))
     assert "Something is wrong Nobody consumes: no member in group g, 3,000 records wait." in told
-    assert "orders/0 3,000 no reader" in told
+    assert "orders/0 no reader 3,000" in told
 
 
 def test_the_overview_refreshes_itself_where_it_is_asked_to_and_keeps_the_span(

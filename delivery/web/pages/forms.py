@@ -10,7 +10,8 @@ from typing import Any
 
 from starlette.datastructures import QueryParams
 
-from delivery.domain.vocabulary import OUTCOMES, Outcome
+from delivery.dead_letters.letter import STATES, LetterFilter
+from delivery.domain.vocabulary import OUTCOMES, REASONS, Outcome
 from delivery.history import parse
 from delivery.history.filter import EventFilter, Position
 
@@ -69,6 +70,48 @@ def activity(query: QueryParams) -> ActivityForm:
     )
     given = {name: query.get(name, "") for name in readers if name != "before"}
     return ActivityForm(given | {"outcome": names}, wanted, get("before"), errors)
+
+
+@dataclass(frozen=True)
+class LettersForm:
+    """The filters of the dead letters: as they were given, what they mean, and what is wrong.
+
+    `narrowing` are those that leave letters out which the page has without being asked.
+    """
+
+    given: dict[str, str]
+    wanted: LetterFilter
+    before: int | None
+    errors: dict[str, str]
+
+    @property
+    def narrowing(self) -> dict[str, str]:
+        return {
+            name: text
+            for name, text in self.given.items()
+            if text and (name, text) != ("resolution", STATES[0])
+        }
+
+
+def letters(query: QueryParams) -> LettersForm:
+    """Reads the filters. `wanted` leaves out those that are wrong."""
+    readers = {
+        "reason": one_of(REASONS),
+        "resolution": one_of(STATES),
+        "since": parse.time,
+        "until": parse.time,
+        "order_id": number,
+        "topic": plain,
+        "error": plain,
+        "before": number,
+    }
+    given = {name: query.get(name, "") for name in readers}
+    given["resolution"] = given["resolution"] or STATES[0]
+    values, errors = read(readers, given)
+    before = values.pop("before", None)
+    del given["before"]
+    wanted = LetterFilter(values.pop("resolution", STATES[0]), **values)
+    return LettersForm(given, wanted, before, errors)
 
 
 def number(text: str) -> int:

@@ -32,13 +32,17 @@ class Partition(NamedTuple):
 
 
 def described(
-    latest: LagStatus, now: datetime, last_consumed_at: datetime | None
+    latest: LagStatus,
+    now: datetime,
+    last_consumed_at: datetime | None,
+    wrong_schema: str | None = None,
 ) -> dict[str, Any]:
     """What the page shows. `now` is the database's time."""
     seen = None
     if latest.partitions is not None and latest.group is not None:
         seen = Consumption(latest.group, latest.partitions)
-    status = Status(Log(now=now, last_consumed_at=last_consumed_at), seen)
+    log = Log(now=now, last_consumed_at=last_consumed_at, wrong_schema=wrong_schema)
+    status = Status(log, seen)
     partitions = latest.partitions or []
     return {
         "findings": [finding.text for finding in findings(status)],

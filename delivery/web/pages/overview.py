@@ -8,6 +8,8 @@ from fastapi import FastAPI
 from delivery import status
 from delivery.dead_letters import queries as letter_queries
 from delivery.domain.vocabulary import OUTCOMES
+from delivery.errors import NotMigratedError
+from delivery.postgres import database
 from delivery.postgres.database import Connection
 from delivery.web import queries
 from delivery.web.activity import Activity
@@ -40,9 +42,20 @@ def figures(app: FastAPI, connection: Connection, span: str) -> dict[str, Any]:
         "spans": SPANS,
         "events": queries.estimated_events(connection),
         **_activity(app.state.activity, SPANS[span]),
-        **liveness.described(app.state.lag.latest(), *status.last_consumed(connection)),
+        **liveness.described(
+            app.state.lag.latest(), *status.last_consumed(connection), _wrong_schema(connection)
+        ),
         **_letters(letter_queries.count_open(connection, queries.MOST_LETTERS)),
     }
+
+
+def _wrong_schema(connection: Connection) -> str | None:
+    """Why this version does not run on the database's schema."""
+    try:
+        database.require_migrated(connection)
+    except NotMigratedError as error:
+        return str(error)
+    return None
 
 
 def _activity(activity: Activity, span: Span) -> dict[str, Any]:

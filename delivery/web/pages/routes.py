@@ -1,20 +1,18 @@
 """The pages for people, rendered on the server. Nothing here needs a script."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from delivery import history
 from delivery.dead_letters import queries as letter_queries
-from delivery.dead_letters.letter import STATES, LetterFilter
-from delivery.domain.event import OrderCreated
+from delivery.dead_letters.letter import STATES
 from delivery.domain.vocabulary import OUTCOMES, REASONS
-from delivery.history import EventFilter, Position, Row, announcements, archived, parse
+from delivery.history import EventFilter, Row, archived, parse
 from delivery.postgres.database import Connection
 from delivery.web import queries
 from delivery.web.pages import (
-    changes,
     dead_letter,
     error_pages,
     formatting,
@@ -22,6 +20,7 @@ from delivery.web.pages import (
     overview,
     rendering,
 )
+from delivery.web.pages import order as orders
 from delivery.web.pages import timeline as timelines
 from delivery.web.pool import reading
 
@@ -30,10 +29,8 @@ REFRESH_S = 5
 
 ON_ONE_PAGE = 50  # records, or dead letters
 
-# Of a value that is too large for its page: characters of JSON, bytes of a dead letter.
+# Of a dead letter's value that is too large for its page, in bytes.
 BEGINNING = 20_000
-
-_SHAPING = tuple(outcome for outcome in OUTCOMES if outcome in changes.SHAPING)
 
 Reading = Annotated[Connection, Depends(reading, scope="function")]
 
@@ -71,28 +68,43 @@ def find_order(request: Request, order_id: str = "") -> Response:
 
 
 @router.get("/orders/{order_id}")
-def order(request: Request, connection: Reading, order_id: str, before: str = "") -> Response:
+def order(
+    request: Request, connection: Reading, order_id: str, outcome: str = "", before: str = ""
+) -> Response:
     """The delivery of an order, and its records with what each changed."""
-    readers = {"order_id": forms.number, "before": parse.position}
-    values, errors = forms.read(readers, {"order_id": order_id, "before": before})
+    readers = {
+        "order_id": forms.number,
+        "outcome": forms.one_of(OUTCOMES),
+        "before": parse.position,
+    }
+    given = {"order_id": order_id, "outcome": outcome, "before": before}
+    values, errors = forms.read(readers, given)
     if "order_id" in errors:
         return error_pages.bad_order_id(request, order_id, errors["order_id"])
     if errors:
-        return error_pages.page(request, 422, formatting.sentence(errors["before"]))
+        return error_pages.page(request, 422, formatting.sentence(next(iter(errors.values()))))
     number = values["order_id"]
-    timeline = _timeline(request, connection, number, values.get("before"))
+    counts = orders.counts(connection, number)
     delivery = queries.delivery(connection, number)
-    if not timeline["rows"] and not delivery:
+    if not counts and not delivery:
         return error_pages.unknown_order(request, number)
     is_masked = not rendering.shows_personal_data(request)
+    rows, older = orders.page(
+        connection, number, values.get("outcome"), values.get("before"), is_masked
+    )
+    path = f"/orders/{number}"
     return rendering.page(
         request,
         "order.html",
         order_id=number,
         archived=archived.named(archived.touched(connection, EventFilter(order_id=number))),
-        is_part=bool(before),
         delivery=timelines.delivery(delivery, is_masked) if delivery else None,
-        **timeline,
+        rows=rows,
+        outcome=outcome,
+        of_outcome={name: rendering.link(path, {"outcome": name}) for name in ("", *counts)},
+        newest=rendering.link(path, {"outcome": outcome}) if before else "",
+        older=older and rendering.link(path, {"outcome": outcome, "before": str(older)}),
+        **orders.summary(counts),
     )
 
 
@@ -125,52 +137,34 @@ def events(request: Request, connection: Reading) -> Response:
 
 
 @router.get("/dead-letters")
-def letters(
-    request: Request,
-    connection: Reading,
-    resolution: str = "",
-) -> Response:
+def letters(request: Request, connection: Reading) -> Response:
     """Records that could not be processed, the newest first."""
-    readers = {
-        "reason": forms.one_of(REASONS),
-        "resolution": forms.one_of(STATES),
-        "since": parse.time,
-        "until": parse.time,
-        "order_id": forms.number,
-        "topic": forms.plain,
-        "error": forms.plain,
-        "before": forms.number,
-    }
-    given = {name: request.query_params.get(name, "") for name in readers}
-    given["resolution"] = resolution or STATES[0]
-    values, errors = forms.read(readers, given)
+    form = forms.letters(request.query_params)
     rows: list[Row] = []
-    if not errors:
-        before = values.pop("before", None)
-        wanted = LetterFilter(values.pop("resolution"), **values)
-        rows = letter_queries.newest_first(connection, wanted, before, ON_ONE_PAGE + 1)
+    if not form.errors:
+        rows = letter_queries.newest_first(connection, form.wanted, form.before, ON_ONE_PAGE + 1)
     last = rows[ON_ONE_PAGE - 1]["dead_letter_id"] if len(rows) > ON_ONE_PAGE else ""
     return rendering.page(
         request,
         "dead_letters.html",
-        422 if errors else 200,
+        422 if form.errors else 200,
         rows=rows[:ON_ONE_PAGE],
-        values=given,
-        errors=errors,
+        values=form.given,
+        errors=form.errors,
         reasons=REASONS,
         resolutions=STATES,
-        is_filtered=any(
-            text
-            for name, text in given.items()
-            if name != "before" and (name, text) != ("resolution", STATES[0])
-        ),
-        older=last and rendering.link("/dead-letters", given | {"before": last}),
+        is_filtered=bool(form.narrowing),
+        narrowing=rendering.link("", form.narrowing),
+        older=last and rendering.link("/dead-letters", form.narrowing | {"before": last}),
     )
 
 
 @router.get("/dead-letters/{dead_letter_id}")
 def letter(request: Request, connection: Reading, dead_letter_id: str) -> Response:
-    """One letter: why, what to do about it, and the record itself."""
+    """One letter: why, what to do about it, the record itself, and the letters around it.
+
+    The filters are those of the list that led here: the neighbours are in it, too.
+    """
     try:
         number = forms.number(dead_letter_id)
     except ValueError as error:
@@ -178,32 +172,17 @@ def letter(request: Request, connection: Reading, dead_letter_id: str) -> Respon
     letters = letter_queries.find(connection, [number], BEGINNING)
     if not letters:
         return error_pages.page(request, 404, f"There is no dead letter {number}.")
-    members = dead_letter.members(letters[0], not rendering.shows_personal_data(request))
-    return rendering.page(request, "dead_letter.html", letter=members)
-
-
-def _timeline(
-    request: Request, connection: Connection, order_id: int, before: Position | None
-) -> dict[str, Any]:
-    """The rows of one page in the order of the log, and the link to those before them."""
-    is_masked = not rendering.shows_personal_data(request)
-    wanted = EventFilter(order_id=order_id)
-    rows = history.page(connection, wanted, ON_ONE_PAGE + 1, before, BEGINNING)
-    is_last = len(rows) <= ON_ONE_PAGE
-    rows = announcements.added(connection, rows[:ON_ONE_PAGE][::-1])
-    if is_last:
-        return {"rows": timelines.render(None, rows, is_masked), "older": ""}
-    first = history.position(rows[0])
-    shaped = _shaped_before(connection, order_id, first)
-    older = rendering.link(f"/orders/{order_id}", {"before": str(first)})
-    return {"rows": timelines.render(shaped, rows, is_masked), "older": older}
-
-
-def _shaped_before(
-    connection: Connection, order_id: int, position: Position
-) -> OrderCreated | None:
-    """The event that shaped the order's delivery last before a position, where it can be read."""
-    wanted = EventFilter(order_id=order_id, outcomes=_SHAPING)
-    rows = history.page(connection, wanted, 1, position)
-    payloads = [r["payload"] for r in rows if r["is_whole"] and r["erasure_id"] is None]
-    return changes.read(payloads[0]) if payloads else None
+    form = forms.letters(request.query_params)
+    newer, older = letter_queries.neighbours(connection, number, form.wanted)
+    alike = letter_queries.alike(connection, number, queries.MOST_LETTERS)
+    cause = {"reason": letters[0].reason, "error": alike.cause}
+    return rendering.page(
+        request,
+        "dead_letter.html",
+        letter=dead_letter.members(letters[0], not rendering.shows_personal_data(request)),
+        newer=newer,
+        older=older,
+        narrowing=rendering.link("", form.narrowing),
+        alike=alike,
+        alike_link=rendering.link("/dead-letters", cause),
+    )
