@@ -26,6 +26,7 @@ from delivery.web.activity import Activity
 from delivery.web.api import docs, problems
 from delivery.web.api import routes as api
 from delivery.web.api.problems import NotFoundError, Problem, WrongFieldError, problem
+from delivery.web.compression import Compression
 from delivery.web.hosts import AllowedHosts
 from delivery.web.lag import Lag
 from delivery.web.middleware import ResponseMiddleware
@@ -75,6 +76,7 @@ def create_app(settings: WebSettings, kafka: KafkaSettings | None = None) -> Fas
     app.openapi = partial(docs.described, app)  # type: ignore[method-assign]
     _route(app)
     _handle_errors(app)
+    app.add_middleware(Compression)
     if settings.web_login != "none":
         _ask_for_login(app, settings)
     app.add_middleware(

@@ -8,6 +8,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from delivery.errors import UnavailableError
 from delivery.log import raised_at
 
 log = structlog.get_logger()
@@ -40,6 +41,11 @@ class ResponseMiddleware:
         started = time.monotonic()
         try:
             await self.app(scope, receive, sender.send)
+        except _AnsweredHead:
+            pass
+        except UnavailableError as error:  # in the middle of a response: its end must be missing
+            log.warning("an answer breaks off", error=str(error))
+            raise
         except Exception as error:
             await self._respond_to_bug(scope, receive, sender, error)
         _log(method, scope, sender.status, time.monotonic() - started)
@@ -52,6 +58,10 @@ class ResponseMiddleware:
         if sender.status:  # a response is under way already
             raise error
         await self.on_bug(scope)(scope, receive, sender.send)
+
+
+class _AnsweredHead(Exception):  # noqa: N818 (it is none)
+    """All of HEAD's answer is sent: what streams the rest may end."""
 
 
 class _Sender:
@@ -69,7 +79,12 @@ class _Sender:
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
         elif self._is_head:
-            message = {**message, "body": b""}
+            is_stream = message.get("more_body", False)
+            message = {**message, "body": b"", "more_body": False}
+            await self._send(message)
+            if is_stream:
+                raise _AnsweredHead
+            return
         await self._send(message)
 
 

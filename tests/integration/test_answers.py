@@ -15,6 +15,8 @@ from delivery.web import queries
 PATHS = ["/", "/nowhere", "/static/icon.svg", "/healthz", "/api/nowhere", "/api/docs",
          "/api/orders/x", "/api/events", "/api/v1/events"]  # fmt: skip
 
+PLAIN = {"Accept-Encoding": "identity"}
+
 
 @pytest.fixture
 def client(connection: Connection, database_url: str) -> Iterator[httpx.Client]:
@@ -43,7 +45,7 @@ def test_each_has_the_headers_that_keep_browsers_from_trusting_its_content(
 
 def test_head_is_get_without_its_body(client: httpx.Client) -> None:
     for path in PATHS:
-        got, head = client.get(path), client.head(path)
+        got, head = (client.request(m, path, headers=PLAIN) for m in ("GET", "HEAD"))
         assert head.status_code == got.status_code
         assert head.headers["content-type"] == got.headers["content-type"]
         assert head.headers["content-length"] == str(len(got.content))

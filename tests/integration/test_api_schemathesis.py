@@ -59,6 +59,7 @@ def test_every_request_that_is_as_described_is_accepted(url: str) -> None:
             query.pop("cursor", None)
             if "after" in query:
                 query["after"] = "start"
+                query.pop("format", None)  # which it has in JSON only
             case.call_and_validate()
 
         accept()

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from delivery.dead_letters.letter import State
 from delivery.domain.vocabulary import Outcome, Reason
 from delivery.history import parse
+from delivery.web.api.formats import Format
 
 LAST_ID = 2**63 - 1
 LONGEST_VALUE = 4_000_000  # bytes of a record in an answer
@@ -47,6 +48,10 @@ _AFTER = (
     "late: a row is held back until none can appear before it any more."
 )
 _LIMIT = "So many at most."
+_FORMAT = (
+    "As by `Accept`: application/json is a page, application/x-ndjson and text/csv are all rows "
+    "that match, unless there is a `limit`."
+)
 
 
 class Filters(BaseModel):
@@ -69,6 +74,7 @@ class EventsQuery(Filters):
     ] = None
     order_id: Annotated[OrderId | None, Field(description="Only this order.")] = None
     limit: Annotated[int, Field(ge=1, le=1000, description=_LIMIT)] = 100
+    format: Annotated[Format | None, Field(description=_FORMAT)] = None
     cursor: Annotated[
         str | None, Field(max_length=2000, description=_CURSOR, json_schema_extra=_CURSOR_FORMAT)
     ] = None
@@ -97,6 +103,7 @@ class DeadLettersQuery(Filters):
         ),
     ] = None
     limit: Annotated[int, Field(ge=1, le=1000, description=_LIMIT)] = 100
+    format: Annotated[Format | None, Field(description=_FORMAT)] = None
     cursor: Annotated[
         str | None, Field(max_length=2000, description=_CURSOR, json_schema_extra=_CURSOR_FORMAT)
     ] = None

@@ -12,7 +12,7 @@ from delivery.web.api import cursor
 from delivery.web.api.models import DeadLettersQuery, EventsQuery
 from delivery.web.api.problems import WrongFieldError
 
-_NO_FILTERS = {"cursor", "after", "limit"}
+_NO_FILTERS = {"cursor", "after", "limit", "format"}
 
 
 def resume(request: Request, query: EventsQuery) -> tuple[EventFilter, Position | None]:

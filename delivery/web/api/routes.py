@@ -1,7 +1,7 @@
 """The HTTP API: what became of records, as JSON."""
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.routing import APIRoute
@@ -12,7 +12,7 @@ from delivery.history import announcements, archived
 from delivery.history.filter import EventFilter
 from delivery.postgres.database import Connection
 from delivery.web import pool, queries
-from delivery.web.api import following, models, paging, problems, serializers
+from delivery.web.api import export, following, formats, models, paging, problems, serializers
 from delivery.web.api.problems import NotFoundError
 from delivery.web.api.serializers import Serializer
 
@@ -31,7 +31,10 @@ DEFAULT_SPAN = timedelta(hours=1)  # of the stats, before now
 Reading = Annotated[Connection, Depends(pool.reading, scope="function")]
 
 _LINK = {"description": 'The next page: rel="next".', "schema": {"type": "string"}}
-_LIST = {200: {"headers": {"Link": _LINK}}} | problems.documented(422, 503)
+_LIST: dict[int | str, dict[str, Any]] = {
+    200: {"headers": {"Link": _LINK}, "content": formats.DOCUMENTED},
+    **problems.documented(422, 503),
+}
 
 
 @router.get("/orders/{order_id}", tags=["orders"], responses=problems.documented(404, 422, 503))
@@ -57,13 +60,13 @@ def get_order(
     )
 
 
-@router.get("/events", tags=["events"], responses=_LIST)
+@router.get("/events", tags=["events"], response_model=models.Events, responses=_LIST)
 def list_events(
     request: Request,
     response: Response,
     connection: Reading,
     query: Annotated[models.EventsQuery, Query()],
-) -> models.Events:
+) -> models.Events | Response:
     """What became of records, the newest first.
 
     Pages asked for one after another hold each row once that was there at the first page, whatever
@@ -72,6 +75,8 @@ def list_events(
     """
     if query.after is not None:
         return following.events(request, response, connection, query)
+    if (lines := formats.chosen(request, query.format)) != "json":
+        return export.events(request, connection, query, lines)
     wanted, before = paging.resume(request, query)
     rows = history.page(connection, wanted, query.limit + 1, before)
     next_ = None
@@ -84,14 +89,16 @@ def list_events(
     return models.Events(events=events, next=next_, after=None)
 
 
-@router.get("/dead-letters", tags=["dead-letters"], responses=_LIST)
+@router.get("/dead-letters", tags=["dead-letters"], response_model=models.Letters, responses=_LIST)
 def list_dead_letters(
     request: Request,
     response: Response,
     connection: Reading,
     query: Annotated[models.DeadLettersQuery, Query()],
-) -> models.Letters:
+) -> models.Letters | Response:
     """Records that could not be processed, the newest first, without their contents."""
+    if (lines := formats.chosen(request, query.format)) != "json":
+        return export.dead_letters(request, connection, query, lines)
     wanted, before = paging.resume_letters(request, query)
     rows = letter_queries.newest_first(connection, wanted, before, query.limit + 1)
     letters = [serializers.letter(row) for row in rows[: query.limit]]
@@ -148,7 +155,8 @@ def aliases() -> APIRouter:
     former = APIRouter(prefix=FORMER_PREFIX, include_in_schema=False)
     for route in router.routes:
         if isinstance(route, APIRoute):
-            former.add_api_route(route.path.removeprefix(PREFIX), route.endpoint)
+            path = route.path.removeprefix(PREFIX)
+            former.add_api_route(path, route.endpoint, response_model=route.response_model)
     return former
 
 

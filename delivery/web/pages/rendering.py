@@ -45,6 +45,12 @@ def link(path: str, filters: Mapping[str, Any]) -> str:
     return f"{path}?{query}" if query else path
 
 
+def downloads(path: str, filters: Mapping[str, Any]) -> dict[str, str]:
+    """Where the API has all that match these filters, by the name of the format."""
+    formats = {"CSV": "csv", "JSON lines": "ndjson"}
+    return {name: link(path, {**filters, "format": kind}) for name, kind in formats.items()}
+
+
 def _value(value: object) -> Markup:
     """A value of a column, whatever its kind."""
     match value:

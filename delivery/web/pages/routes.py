@@ -132,6 +132,7 @@ def events(request: Request, connection: Reading) -> Response:
         is_filtered=any(form.given.values()),
         is_older=form.before is not None,
         older=older,
+        downloads=rendering.downloads("/api/v1/events", form.given),
         archived=not_shown,
     )
 
@@ -156,6 +157,7 @@ def letters(request: Request, connection: Reading) -> Response:
         is_filtered=bool(form.narrowing),
         narrowing=rendering.link("", form.narrowing),
         older=last and rendering.link("/dead-letters", form.narrowing | {"before": last}),
+        downloads=rendering.downloads("/api/v1/dead-letters", form.narrowing),
     )
 
 
