@@ -39,6 +39,7 @@ class Group:
     name: str
     state: str  # Kafka's word, such as `Stable` or `Empty`
     members: tuple[Member, ...]
+    rights: frozenset[str] | None = None  # ours, in the words of Kafka's ACLs; None: not told
 
     @property
     def held(self) -> set[Partition]:
@@ -59,8 +60,16 @@ def describe(admin: KafkaAdminClient, name: str) -> Group:
     if (error := described["error"]) and not _is(error, GroupIdNotFoundError):
         raise UnavailableError(f"Kafka does not tell whether the group has members: {error}")
     return Group(
-        name, described["group_state"] or "Dead", tuple(map(_member, described["members"]))
+        name,
+        described["group_state"] or "Dead",
+        tuple(map(_member, described["members"])),
+        _rights(described),
     )
+
+
+def _rights(described: dict[str, Any]) -> frozenset[str] | None:
+    operations = described.get("authorized_operations")
+    return None if operations is None else frozenset(operations)
 
 
 def _ask(admin: KafkaAdminClient, name: str) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from delivery import __version__, interrupt
 COMMANDS = {
     "worker": "Consume records until SIGTERM or SIGINT.",
     "status": "Say whether records are consumed, and what is wrong.",
+    "check": "Say whether a worker could run here, and what to do where not.",
     "history": "Show what became of records, in the order of their arrival.",
     "dead-letters": "Look at rejected records, replay them, or discard them.",
     "stats": "Count records by outcome, deliveries, and open dead letters.",

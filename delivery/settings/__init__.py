@@ -37,6 +37,7 @@ from delivery.settings.values import (
 from delivery.settings.wording import DATABASE_URL, HINTS, messages
 
 __all__ = [
+    "KINDS",
     "PREFIX",
     "AnnounceSettings",
     "DatabaseSettings",
@@ -47,7 +48,9 @@ __all__ = [
     "check",
     "load",
     "load_if_set",
+    "readable",
     "unknown_ones",
+    "wrong",
 ]
 
 _SECRETS_DIR = "DELIVERY_SECRETS_DIR"
@@ -140,7 +143,7 @@ class WebSettings(BaseSettings):
         return url
 
 
-_KINDS: tuple[type[BaseSettings], ...] = (
+KINDS: tuple[type[BaseSettings], ...] = (
     DatabaseSettings,
     KafkaSettings,
     WorkerSettings,
@@ -170,21 +173,34 @@ def load_if_set(settings: type[Loaded]) -> Loaded | None:
         raise SettingsError("; ".join(messages(error))) from None
 
 
+def readable(settings: type[Loaded]) -> Loaded | None:
+    """As `load`; None where something is wrong, which `wrong` tells."""
+    try:
+        return load(settings)
+    except SettingsError:
+        return None
+
+
 def check(*kinds: type[BaseSettings]) -> None:
     """Raises SettingsError with all that is wrong in any of `kinds`."""
-    wrong: list[str] = []
+    if found := wrong(*kinds):
+        raise SettingsError("; ".join(found))
+
+
+def wrong(*kinds: type[BaseSettings]) -> list[str]:
+    """All that is wrong in any of `kinds`, each once."""
+    found: dict[str, None] = {}
     for kind in kinds:
         try:
             _read(kind)
         except ValidationError as error:
-            wrong += messages(error)
-    if wrong:
-        raise SettingsError("; ".join(wrong))
+            found |= dict.fromkeys(messages(error))
+    return list(found)
 
 
 def unknown_ones() -> list[str]:
     """A sentence for each variable that looks like a setting and is none, with the nearest one."""
-    names = {f"{PREFIX}{name}".upper() for kind in _KINDS for name in kind.model_fields}
+    names = {f"{PREFIX}{name}".upper() for kind in KINDS for name in kind.model_fields}
     folder = os.environ.get(_SECRETS_DIR)
     return unknown.complaints(
         os.environ, names | {_SECRETS_DIR, _TRACEBACK}, Path(folder) if folder else None

@@ -29,6 +29,7 @@ HEAVY = {
 NEEDED = {
     "worker": {"delivery.inbox", "kafka", "psycopg", "pydantic"},
     "status": {"kafka", "psycopg", "pydantic"},
+    "check": {"kafka", "psycopg", "pydantic"},
     "history": {"psycopg", "pydantic", "sqlalchemy"},
     "dead-letters": {"delivery.inbox", "psycopg", "pydantic"},
     "stats": {"kafka", "psycopg", "pydantic", "sqlalchemy"},

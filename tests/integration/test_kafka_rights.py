@@ -13,6 +13,8 @@ from secured_kafka import PASSWORD, SecuredKafka
 from delivery.broker import committed, consumption, lag, producer, topic, transactions
 from delivery.broker.producer import Outgoing, Published
 from delivery.broker.topic import Topic
+from delivery.check import kafka as check_kafka
+from delivery.check.line import Line
 from delivery.errors import ForbiddenError, UnavailableError
 from delivery.settings import KafkaSettings
 
@@ -270,3 +272,55 @@ def test_announcing_names_the_right_that_is_missing(
     settings = allowed("publisher", [right for right in ANNOUNCE if right != missing])
     with pytest.raises(ForbiddenError, match=said):
         announce(settings)
+
+
+# check
+
+
+def checked(settings: KafkaSettings, announce_topic: str | None = None) -> dict[str, Line]:
+    return {line.check: line for line in check_kafka.lines(settings, announce_topic)}
+
+
+def test_check_is_content_with_a_worker_s_rights(allowed: Allowed, name: str) -> None:
+    found = checked(allowed("worker", REWIND))
+    assert {line.result for line in found.values()} == {"ok"}
+    assert found["broker"].text == "Kafka with 1 broker, over SASL_PLAINTEXT as worker"
+    assert found["topic"].text == f"{name}: 1 partition of 1 replica"
+    assert found["group"].text.startswith(f"{GROUP}: 0 members; ")
+
+
+@pytest.mark.parametrize(
+    ("rights", "check", "operation"),
+    [
+        (REWIND[1:], "topic", "Read"),
+        ([("DESCRIBE", "TOPIC"), *REWIND[1:]], "topic", "Read"),
+        (REWIND[:1], "group", "Read"),
+        (VERIFY, "group", "Read"),
+    ],
+    ids=["no topic", "topic only described", "no group", "group only described"],
+)
+def test_check_names_the_right_that_is_missing_and_what_gives_it(
+    allowed: Allowed, name: str, rights: list[Right], check: str, operation: str
+) -> None:
+    found = checked(allowed("worker", rights))
+    failed = [line for line in found.values() if line.result == "failed"]
+    assert [line.check for line in failed] == [check]
+    resource = f"--topic {name}" if check == "topic" else f"--group {GROUP}"
+    assert failed[0].todo == (
+        f"kafka-acls.sh --add --allow-principal User:worker --operation {operation} {resource}"
+    )
+
+
+def test_check_wants_an_announcer_s_rights_on_its_topic(allowed: Allowed, name: str) -> None:
+    found = checked(allowed("worker", REWIND), announce_topic=name)
+    assert found["announce topic"].text == f"{name}: the right to WRITE is missing"
+
+
+def test_check_makes_no_topic_where_there_is_none(secured_kafka: SecuredKafka) -> None:
+    settings = KafkaSettings(
+        kafka_bootstrap_servers=secured_kafka.address("PLAINTEXT"), kafka_topic="never-made"
+    )
+    for _ in range(2):
+        line = checked(settings)["topic"]
+        assert (line.result, line.text) == ("failed", "Kafka has no topic never-made")
+    assert line.todo.startswith("correct DELIVERY_KAFKA_TOPIC, or make it: ")
