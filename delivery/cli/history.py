@@ -113,8 +113,10 @@ def history(
 ) -> None:
     """Show what became of records, in the order of their arrival.
 
-    A TIME is ISO 8601, in UTC where it has no offset, or a duration before
-    now: 90s, 15m, 2h, 7d, 4w. Where several filters are given, all must hold.
+    A TIME is 15min, 2h or 7d before now, 10:00, today, yesterday 18:30, or
+    ISO 8601 such as 2026-11-23T10:00. It may name a zone (KST, +09:00,
+    Asia/Seoul); without one it is read in DELIVERY_DISPLAY_TIMEZONE, UTC unless
+    that is set, in which times are shown, too. Where several filters are given, all must hold.
 
     \b
     Examples:

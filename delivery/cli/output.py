@@ -9,11 +9,13 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, tzinfo
 from typing import Any, Literal
 from uuid import UUID
 
+from delivery.cli import times
 from delivery.invisible import escaped, escaped_line
+from delivery.local_time import zones
 
 Format = Literal["table", "json", "csv"]
 
@@ -54,7 +56,8 @@ def csv_lines(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Writes a table for people. Numbers are right-aligned, times are in UTC.
+    """Writes a table for people. Numbers are right-aligned. Times are in
+    DELIVERY_DISPLAY_TIMEZONE, and the head of their column names it.
 
     A cell is one line, and is never folded or cut: where the terminal is narrower than the table,
     the terminal folds whole lines, and a file or a pipe has lines as long as they need to be.
@@ -64,11 +67,14 @@ def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     from rich.table import Table
 
     layout = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    zone = times.zone()
     for index, name in enumerate(names):
+        is_time = any(isinstance(row[index], datetime) for row in rows)
+        name = f"{name} ({zones.name(zone)})" if is_time else name
         is_number = any(isinstance(row[index], int) for row in rows)
         layout.add_column(name, no_wrap=True, justify="right" if is_number else "left")
     for row in rows:
-        layout.add_row(*map(_cell, row))
+        layout.add_row(*[_cell(value, zone) for value in row])
     # Captured, because rich would end the process with its own exit code where the reader has gone.
     console = Console(width=_WIDE_ENOUGH, markup=False, highlight=False, emoji=False)
     with console.capture() as captured:
@@ -115,11 +121,11 @@ def _iso(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, zone: tzinfo) -> str:
     match value:
         case None:
             return ""
         case datetime():
-            return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
+            return zones.text(value, zone)
         case _:
             return escaped_line(str(value))

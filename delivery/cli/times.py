@@ -1,16 +1,22 @@
-"""A time as an option of the command line."""
+"""A time as an option of the command line, and the zone in which people read and write times."""
 
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 import typer
 
+from delivery import settings
+from delivery.local_time import words
+from delivery.settings import DisplaySettings
+
+
+def zone() -> tzinfo:
+    """DELIVERY_DISPLAY_TIMEZONE."""
+    return settings.load(DisplaySettings).display_timezone
+
 
 def parsed(text: str) -> datetime:
-    """An option's parser: ISO 8601 or a duration before now."""
-    # Imported here, for other options to start without the history's queries.
-    from delivery.history import parse
-
+    """An option's parser: a time in that zone unless it names one, or a duration before now."""
     try:
-        return parse.time(text)
+        return words.read(text, zone())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None

@@ -87,8 +87,8 @@ def verify(
 
     With --since the check takes a time that grows with what arrived since then,
     and not with the log: it can run every hour, over the last two. A TIME is
-    ISO 8601, in UTC where it has no offset, or a duration before now: 90s, 15m,
-    2h, 7d. It proves
+    15min, 2h or 7d before now, 10:00, yesterday 18:30 KST or ISO 8601, in
+    DELIVERY_DISPLAY_TIMEZONE (UTC unless set) where it names no zone. It proves
     - of each order with an event that arrived since then: all that the full
       check proves of an order, with all its events, also the older ones;
     - of each duplicate that arrived since then: that the log holds its key;

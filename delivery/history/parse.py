@@ -4,30 +4,19 @@ Each function raises ValueError with a text that says how it is written.
 """
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, tzinfo
 
 from delivery.domain.record import Coordinates
 from delivery.history.filter import Position
-
-_AGO = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+from delivery.local_time import words
 
 _COORDINATES = re.compile(r"((?:import:)?[a-zA-Z0-9._-]{1,249})/(\d{1,10})/(\d{1,19})", re.ASCII)
 _LAST_PARTITION, _LAST_OFFSET = 2**31 - 1, 2**63 - 1
 
 
-def time(text: str) -> datetime:
-    """A time in UTC: ISO 8601, in UTC where it has no offset, or a duration before now."""
-    try:
-        if ago := _AGO.fullmatch(text):
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        parsed = datetime.fromisoformat(text)
-        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise ValueError(
-            f"{text!r} is neither a time such as 2026-11-23T10:00+09:00 nor a duration before now "
-            "such as 15m, 2h or 7d"
-        ) from None
+def time(text: str, zone: tzinfo = UTC) -> datetime:
+    """A time in UTC, as `local_time.words` reads it; in `zone` where it names none."""
+    return words.read(text, zone)
 
 
 def coordinates(text: str) -> Coordinates:

@@ -41,6 +41,7 @@ __all__ = [
     "PREFIX",
     "AnnounceSettings",
     "DatabaseSettings",
+    "DisplaySettings",
     "KafkaSettings",
     "MonitoringSettings",
     "WebSettings",
@@ -99,6 +100,14 @@ class MonitoringSettings(BaseSettings):
     metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"  # they have no login
 
 
+class DisplaySettings(BaseSettings):
+    """How times are shown to people, and read where they name no zone."""
+
+    model_config = CONFIG
+
+    display_timezone: Zone = UTC
+
+
 class WebSettings(BaseSettings):
     """Where `delivery serve` listens, what it reads and what it shows."""
 
@@ -112,6 +121,7 @@ class WebSettings(BaseSettings):
     web_pool_size: Annotated[int, Field(ge=1, le=100)] = 4
     web_statement_timeout: WebTimeout = timedelta(seconds=5)
     web_show_personal_data: bool = False
+    display_timezone: Zone = UTC  # for a visitor who has chosen none
     web_kafka_ui_url: KafkaUiUrl | None = None  # where a record's coordinates lead
     web_activity_horizon: Horizon = timedelta(days=7)  # so far back minutes are counted
     web_login: Literal["none", "basic", "proxy"] = "none"
@@ -149,6 +159,7 @@ KINDS: tuple[type[BaseSettings], ...] = (
     WorkerSettings,
     AnnounceSettings,
     MonitoringSettings,
+    DisplaySettings,
     WebSettings,
 )
 

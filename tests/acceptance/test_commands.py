@@ -131,7 +131,7 @@ def test_a_table_shows_no_payload_and_breaks_no_line(
     assert (done.returncode, done.stderr) == (0, "")
     header, event, letter = done.stdout.splitlines()
     assert header.split() == [
-        "consumed_at", "outcome", "order_id", "event_time", "record", "reason",
+        "consumed_at", "(UTC)", "outcome", "order_id", "event_time", "(UTC)", "record", "reason",
     ]  # fmt: skip
     assert event.split() == [
         "2026-11-01", "12:00:00", "created", "1", "2026-11-01", "12:00:00", "orders/0/1",
@@ -180,7 +180,7 @@ def test_filters_reach_the_query(connection: Connection, database_url: str) -> N
     ("arguments", "told"),
     [
         (["--outcome", "lost"], ", ".join(repr(str(outcome)) for outcome in OUTCOMES)),
-        (["--since", "yesterday"], "'yesterday' is neither a time"),
+        (["--since", "someday"], "'someday' is neither a time"),
         (["--until", "999999999w"], "'999999999w' is neither a time"),
         (["--record", "orders/0"], "TOPIC/PARTITION/OFFSET"),
         (["--record", "orders/2147483648/0"], "TOPIC/PARTITION/OFFSET"),

@@ -91,7 +91,7 @@ def test_the_open_letters_are_listed_the_oldest_first(database_url: str) -> None
     done = dead_letters(database_url, "list")
     assert (done.returncode, done.stderr) == (0, "")
     header, *rows = done.stdout.splitlines()
-    names = ["id", "consumed_at", "reason", "order_id", "record", "resolution", "error"]
+    names = ["id", "consumed_at", "(UTC)", "reason", "order_id", "record", "resolution", "error"]
     assert header.split() == names
     told = [re.split(r"  +", row.strip()) for row in rows]
     assert [(row[0], row[2]) for row in told] == [

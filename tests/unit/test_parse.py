@@ -41,7 +41,7 @@ def test_a_duration_is_a_time_so_long_ago(text: str, ago: timedelta) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "now", "15", "-15m", "15 m", "٣m", "999999999w", "2026-13-01", "\x00", "\ud800",
+    ["", "someday", "15", "-15m", "15 x", "٣m", "999999999w", "2026-13-01", "\x00", "\ud800",
      "0001-01-01T00:00+23:59", "9999-12-31T23:59-23:59", "2026-11-23T10:00:00+99:00"],
 )  # fmt: skip
 def test_what_is_no_time_is_reported(text: str) -> None:

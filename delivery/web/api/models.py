@@ -18,7 +18,11 @@ LONGEST_VALUE = 4_000_000  # bytes of a record in an answer
 _TIME = {
     "anyOf": [
         {"type": "string", "format": "date-time"},
-        {"type": "string", "pattern": "^([0-9]{1,9}[sm]|[0-9]{1,5}[hdw])$"},
+        {"type": "string", "pattern": "^([0-9]{1,9} ?(s|m|min)|[0-9]{1,5} ?[hdw])$"},
+        {
+            "type": "string",
+            "pattern": "^(today|yesterday)( ([01][0-9]|2[0-3]):[0-5][0-9])?( (UTC|KST))?$",
+        },
     ],
     "examples": ["2026-11-23T10:00:00+09:00", "15m"],
 }
@@ -40,7 +44,10 @@ Coordinates = Annotated[str, AfterValidator(_coordinates), WithJsonSchema(_COORD
 Text = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
 OrderId = Annotated[int, Field(ge=1, le=LAST_ID)]
 
-_SINCE = "Arrived then or later: ISO 8601, in UTC where it has no offset, or 90s, 15m, 2h, 7d, 4w."
+_SINCE = (
+    "Arrived then or later: ISO 8601, 10:00, today or yesterday 18:30, in UTC where it names no "
+    "offset or zone (KST, Asia/Seoul), or 90s, 15min, 2h, 7d, 4w before now."
+)
 _CURSOR = "`next` of the page before, as it came, with the same filters."
 _AFTER = (
     "To follow the log, the oldest first: `start` (or from `since` on), `now`, and then `after` of "

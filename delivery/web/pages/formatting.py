@@ -1,10 +1,15 @@
-"""Numbers and times as people read them. Pure."""
+"""Numbers and times as people read them. Pure but for the clock, and the visitor's zone."""
 
 from datetime import UTC, datetime, timedelta
 
 from markupsafe import Markup
 
-_EXACT = 6  # digits of a second
+from delivery.local_time import zones
+from delivery.status.words import age
+from delivery.web.pages import display
+
+_EXACT, _OF_ARRIVAL = 6, 3  # digits of a second
+_TIMESPECS = {0: "seconds", _OF_ARRIVAL: "milliseconds", _EXACT: "microseconds"}
 
 _DAY, _HOUR, _MINUTE = 86_400, 3600, 60
 
@@ -22,17 +27,19 @@ def size(count: int) -> str:
 
 
 def format_time(time: datetime, digits: int = _EXACT) -> Markup:
-    """A `<time>` in UTC with so many digits of a second; its attributes have all of them.
+    """A `<time>` in the visitor's zone with so many digits of a second; its attributes have all of
+    them, in UTC. Of an arrival, which has three, the age stands beside it.
 
     Six digits are left out where they are zeros.
     """
     utc = time.astimezone(UTC).replace(tzinfo=None)
-    fraction = f".{utc.microsecond:06}"[: digits + 1] if digits else ""
-    if digits == _EXACT and not utc.microsecond:
-        fraction = ""
-    text = f"{utc.isoformat(' ', 'seconds')}{fraction}"
+    timespec = _TIMESPECS[digits if digits != _EXACT or utc.microsecond else 0]
+    text = zones.text(time, display.zone(), timespec)
     whole = f"{utc.isoformat()}Z"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(whole, whole, text)
+    shown = Markup('<time datetime="{}" title="{}">{}</time>').format(whole, whole, text)
+    if digits != _OF_ARRIVAL:
+        return shown
+    return shown + Markup(' <span class="age">{} ago</span>').format(age(datetime.now(UTC) - time))
 
 
 def distance(span: timedelta) -> str:

@@ -6,6 +6,7 @@ Each reader raises ValueError with a text for the one who typed; it is shown at 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from starlette.datastructures import QueryParams
@@ -14,6 +15,7 @@ from delivery.dead_letters.letter import STATES, LetterFilter
 from delivery.domain.vocabulary import OUTCOMES, REASONS, Outcome
 from delivery.history import parse
 from delivery.history.filter import EventFilter, Position
+from delivery.web.pages import display
 
 _NUMBER = re.compile(r"\d{1,19}", re.ASCII)
 _LAST_ID = 2**63 - 1
@@ -52,8 +54,8 @@ class ActivityForm:
 def activity(query: QueryParams) -> ActivityForm:
     """Reads the filters. `wanted` leaves out those that are wrong."""
     readers = {
-        "since": parse.time,
-        "until": parse.time,
+        "since": time,
+        "until": time,
         "order_id": number,
         "record": parse.coordinates,
         "before": parse.position,
@@ -98,8 +100,8 @@ def letters(query: QueryParams) -> LettersForm:
     readers = {
         "reason": one_of(REASONS),
         "resolution": one_of(STATES),
-        "since": parse.time,
-        "until": parse.time,
+        "since": time,
+        "until": time,
         "order_id": number,
         "topic": plain,
         "error": plain,
@@ -112,6 +114,11 @@ def letters(query: QueryParams) -> LettersForm:
     del given["before"]
     wanted = LetterFilter(values.pop("resolution", STATES[0]), **values)
     return LettersForm(given, wanted, before, errors)
+
+
+def time(text: str) -> datetime:
+    """A time in the visitor's zone, where it names none."""
+    return parse.time(text, display.zone())
 
 
 def number(text: str) -> int:

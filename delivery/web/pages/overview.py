@@ -13,7 +13,7 @@ from delivery.postgres import database
 from delivery.postgres.database import Connection
 from delivery.web import queries
 from delivery.web.activity import Activity
-from delivery.web.pages import charts, liveness
+from delivery.web.pages import charts, display, liveness
 
 
 class Span(NamedTuple):
@@ -62,7 +62,11 @@ def _activity(activity: Activity, span: Span) -> dict[str, Any]:
     now = datetime.now(UTC)
     begin = now - span.length + span.width  # the step that now belongs to is one of them
     buckets = activity.buckets(begin, now, span.width)
-    counted = [(bucket.start, bucket.counts) for bucket in buckets if bucket.counts is not None]
+    counted = [
+        (bucket.start.astimezone(display.zone()), bucket.counts)
+        for bucket in buckets
+        if bucket.counts is not None
+    ]
     sums = {name: sum(counts[name] for _, counts in counted) for name in OUTCOMES}
     throughput = charts.columns([(start, sum(counts.values())) for start, counts in counted])
     deliveries = activity.deliveries()

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from delivery.web import masking
-from delivery.web.pages import escaping, formatting, kafka_ui
+from delivery.web.pages import display, escaping, formatting, kafka_ui
 
 _COMMAND = re.compile(r"`([^`]+)`")
 
@@ -20,8 +20,11 @@ _COMMAND = re.compile(r"`([^`]+)`")
 def page(request: Request, template: str, status: int = 200, **context: Any) -> Response:
     """The page of a template, which also knows its path and whether personal data is shown."""
     settings = request.app.state.settings
+    display.apply(request)  # for a page of an error too, which no route has prepared
+    query = request.url.query
     context |= {
         "path": request.url.path,
+        "here": f"{request.url.path}?{query}" if query else request.url.path,
         "show_personal_data": shows_personal_data(request),
         "kafka_ui": partial(kafka_ui.link, settings.web_kafka_ui_url),
         "identity": getattr(request.state, "identity", None),  # who looks, where there is a login
@@ -92,6 +95,7 @@ def _environment() -> Environment:
         "sentence": formatting.sentence,
         "code": _code,
     }
+    environment.globals["zone"] = display.described
     return environment
 
 

@@ -14,6 +14,7 @@ from delivery.postgres.database import Connection
 from delivery.web import queries
 from delivery.web.pages import (
     dead_letter,
+    display,
     error_pages,
     formatting,
     forms,
@@ -34,7 +35,7 @@ BEGINNING = 20_000
 
 Reading = Annotated[Connection, Depends(reading, scope="function")]
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[Depends(display.choose)])
 
 
 @router.get("/")
@@ -55,6 +56,15 @@ def front(request: Request, connection: Reading, span: str = "hour", refresh: st
     if is_live:  # a header and no element: axe refuses an element, for it can't see the way out
         page.headers["Refresh"] = str(REFRESH_S)
     return page
+
+
+@router.get("/time-zone")
+def time_zone(request: Request, name: str = "", back: str = "/") -> Response:
+    """Keeps the zone in which this visitor reads times."""
+    try:
+        return display.chosen(name, back)
+    except ValueError as error:
+        return error_pages.page(request, 422, formatting.sentence(str(error)))
 
 
 @router.get("/orders")

@@ -1,0 +1,73 @@
+"""The zone in which a visitor reads times: the one chosen on a page, in a cookie, or the setting's.
+
+Whatever renders or reads times for a request asks `zone`, in whatever thread it does.
+"""
+
+from contextvars import ContextVar
+from datetime import UTC, datetime, tzinfo
+
+from fastapi import Request, Response
+from fastapi.responses import RedirectResponse
+
+from delivery.local_time import zones
+
+COOKIE = "delivery_zone"
+_A_YEAR_S = 365 * 86_400
+_LONGEST = 64  # characters of a zone's name
+
+_zone: ContextVar[tzinfo] = ContextVar("zone", default=UTC)
+
+
+async def choose(request: Request) -> None:
+    """A dependency of each page. Async: what it sets, the request's own thread sees."""
+    apply(request)
+
+
+def apply(request: Request) -> None:
+    """Sets the zone of this request."""
+    _zone.set(_of_cookie(request) or request.app.state.settings.display_timezone)
+
+
+def zone() -> tzinfo:
+    """The zone of the request at hand."""
+    return _zone.get()
+
+
+def described() -> str:
+    """The zone with its offset of today: `Asia/Seoul, +09:00`; `UTC` alone."""
+    name = zones.name(zone())
+    offset = datetime.now(zone()).isoformat()[-6:]
+    return name if name.startswith("UTC") else f"{name}, {offset}"
+
+
+def read(name: str) -> tzinfo:
+    """The zone that somebody typed. Raises ValueError, which says how one is written."""
+    found = zones.named(name.strip()) if len(name) <= _LONGEST else None
+    if found is None:
+        raise ValueError("Must be a time zone such as Asia/Seoul, UTC or KST.")
+    return found
+
+
+def chosen(name: str, back: str) -> Response:
+    """Leads back to the page with the zone kept; an empty name forgets it. Raises ValueError."""
+    response = RedirectResponse(_own(back), 303)
+    if not name.strip():
+        response.delete_cookie(COOKIE)
+        return response
+    key = zones.name(read(name))
+    response.set_cookie(COOKIE, key, _A_YEAR_S, httponly=True, samesite="lax")
+    return response
+
+
+def _of_cookie(request: Request) -> tzinfo | None:
+    """None where there is none, or one that is no zone: nobody is kept out by a cookie."""
+    try:
+        return read(request.cookies.get(COOKIE, ""))
+    except ValueError:
+        return None
+
+
+def _own(back: str) -> str:
+    """A path of ours: no link leads elsewhere by way of this one."""
+    is_ours = back.startswith("/") and not back.startswith(("//", "/\\")) and back.isprintable()
+    return back if is_ours else "/"
