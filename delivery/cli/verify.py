@@ -78,7 +78,7 @@ def verify(
     Where another service was taken over (`delivery import`), a partition is
     checked from its first record in the logs on: those before are that one's.
 
-    Ten million events take about 90 seconds of CPU time, half of it PostgreSQL's.
+    Ten million events take about two minutes of CPU time, half of it PostgreSQL's.
     It sorts the log on its disk, and needs there about the space of the log. A log
     of half a million events and more is compared by a process for each core that
     verify may use, but by four at most, unless --processes says how many; each
