@@ -68,6 +68,14 @@ def migrate(
             help="Give this role what `delivery erase` needs, and no more.",
         ),
     ] = None,
+    operator_role: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROLE",
+            callback=require_text,
+            help="Give this role what operators of `delivery serve` need: to resolve dead letters.",
+        ),
+    ] = None,
 ) -> None:
     """Bring the database's schema to this version's revision.
 
@@ -100,6 +108,7 @@ def migrate(
             "announcer": announcer_role,
             "reader": reader_role,
             "erasure": erasure_role,
+            "operator": operator_role,
         }
         _upgrade(url, granted, shards if is_distributed else None)
 
@@ -138,6 +147,7 @@ _MAY = {
     "announcer": "may announce",
     "reader": "may read",
     "erasure": "may erase personal data",
+    "operator": "may act from the pages",
 }
 
 

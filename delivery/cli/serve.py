@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
+from pydantic import SecretStr
 
 from delivery import log, settings
 from delivery.cli.arguments import require_text
+from delivery.domain.event import Contract
 from delivery.errors import SettingsError
 from delivery.postgres import database
-from delivery.settings import KafkaSettings, WebSettings
+from delivery.settings import KafkaSettings, WebSettings, WorkerSettings
 from delivery.web.listener import is_loopback, listening, url
 
 if TYPE_CHECKING:
@@ -26,6 +28,13 @@ DONE = 0  # exit code
 # All that is read, so that a role without the right to it is told at the start.
 _READ = """
 SELECT FROM processed_events, duplicate_events, dead_letters, deliveries, event_history LIMIT 0
+"""
+
+
+# It locks nothing and writes nothing, and is refused like the real one.
+_ACT = """
+INSERT INTO operator_actions (acted_by, action, reason, letters, chosen)
+SELECT '', '', '', '', 0 WHERE false
 """
 
 
@@ -50,8 +59,8 @@ def serve(
 ) -> None:
     """Serve the history as web pages and as an HTTP API.
 
-    It runs until SIGTERM or SIGINT. It only reads, and can run beside any
-    number of workers. Without DELIVERY_WEB_LOGIN whoever reaches the address
+    It runs until SIGTERM or SIGINT, beside any number of workers. It only
+    reads, unless told otherwise. Without DELIVERY_WEB_LOGIN whoever reaches the address
     sees everything, so that it is this machine alone unless you say otherwise.
     Personal data is masked unless DELIVERY_WEB_SHOW_PERSONAL_DATA is true.
     DELIVERY_WEB_ALLOWED_HOSTS has the names by which it may be called, beside
@@ -60,6 +69,10 @@ def serve(
     DELIVERY_WEB_DATABASE_URL is the database to read, as a role that may only
     read (see `delivery migrate --reader-role`); DELIVERY_DATABASE_URL if it is
     not set. With DELIVERY_KAFKA_BOOTSTRAP_SERVERS it tells the workers' lag too.
+
+    Operators replay and discard dead letters from the pages where
+    DELIVERY_WEB_OPERATOR_DATABASE_URL is set, as the role of `delivery migrate
+    --operator-role`. That needs a login; DELIVERY_WEB_OPERATORS says who may.
 
     \b
     Examples:
@@ -72,6 +85,8 @@ def serve(
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # what it says we say ourselves
     server = _server(web, kafka)
     _require_readable(web)
+    if web.web_operator_database_url is not None:
+        _require_operator(web.web_operator_database_url)
     with listening(web.web_host, web.web_port) as listener:
         structlog.get_logger().info("serving", url=url(listener))
         if web.web_login == "none":
@@ -113,7 +128,9 @@ def _server(web: WebSettings, kafka: KafkaSettings | None) -> "uvicorn.Server":
         raise SettingsError(
             f"`delivery serve` needs {error.name}: pip install 'delivery[web]'"
         ) from error
-    return make_server(create_app(web, kafka))
+    worker = settings.load(WorkerSettings)
+    contract = Contract(worker.event_timezone, worker.max_future_skew)
+    return make_server(create_app(web, kafka, contract))
 
 
 def _require_readable(web: WebSettings) -> None:
@@ -122,6 +139,14 @@ def _require_readable(web: WebSettings) -> None:
         database.require_migrated(connection)
         with database.transaction(connection):
             connection.execute(_READ)
+
+
+def _require_operator(url: SecretStr) -> None:
+    """Raises UnavailableError, NotMigratedError or ForbiddenError."""
+    with database.connect(url, "delivery serve") as connection:
+        database.require_migrated(connection)
+        with database.transaction(connection):
+            connection.execute(_ACT)
 
 
 def _run(server: "uvicorn.Server", listener: "socket.socket") -> None:
@@ -138,4 +163,4 @@ def _run(server: "uvicorn.Server", listener: "socket.socket") -> None:
 def _end() -> None:
     """Ends a process whose threads wait for a frozen server: Python would wait for them."""
     if [thread for thread in threading.enumerate() if not thread.daemon][1:]:
-        os._exit(DONE)  # it only reads, so that nothing is cut off
+        os._exit(DONE)  # it only reads; letters in hand are rolled back, and said to be open

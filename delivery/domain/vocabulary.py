@@ -28,9 +28,13 @@ Resolution = Literal["replayed", "discarded"]
 # By what those rows were found whose personal data was erased.
 Criterion = Literal["ordered_by", "order", "dead_letter"]
 
+# What an operator does from the pages.
+Action = Literal["replay", "discard", "reveal"]
+
 EVENT_OUTCOMES: tuple[EventOutcome, ...] = get_args(EventOutcome)
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 REASONS: tuple[Reason, ...] = get_args(Reason)
 STATUSES: tuple[Status, ...] = get_args(Status)
 RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
+ACTIONS: tuple[Action, ...] = get_args(Action)

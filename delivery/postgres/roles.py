@@ -1,5 +1,5 @@
-"""The rights of those who are not the owner: a worker, an announcer, one who only looks, and one
-who erases.
+"""The rights of those who are not the owner: a worker, an announcer, one who only looks, one who
+erases, and one who acts from the pages.
 """
 
 from typing import Literal
@@ -13,13 +13,12 @@ from delivery.postgres import database, placement, session
 from delivery.postgres.columns import DELIVERY
 from delivery.postgres.database import Connection
 
-Kind = Literal["worker", "announcer", "reader", "erasure"]
+Kind = Literal["worker", "announcer", "reader", "erasure", "operator"]
 
 # What each kind of role may do. Nobody but the owner may change or shorten the log: a dead letter
 # keeps the record as it came, and is open at first. A delivery's status is for other services to
 # move, also at its insert. A version before gave the right to insert any column.
-_GRANTS = {
-    "worker": """
+_WORKER = """
         REVOKE INSERT ON {deliveries}, {dead_letters} FROM {role};
         GRANT SELECT ON {deliveries}, {dead_letters} TO {role};
         GRANT SELECT, INSERT ON {processed_events}, {duplicate_events} TO {role};
@@ -34,6 +33,14 @@ _GRANTS = {
         GRANT INSERT ON {outbox} TO {role};
         GRANT SELECT, INSERT ON {outbox_periods} TO {role};
         GRANT SELECT ON {archived_months}, {archived_offsets} TO {role};
+"""
+
+_GRANTS = {
+    "worker": _WORKER,
+    "operator": _WORKER
+    + """
+        GRANT SELECT, INSERT, UPDATE (done, progressed_at, ended_at, error)
+            ON {operator_actions} TO {role};
     """,
     "announcer": """
         GRANT SELECT, DELETE ON {outbox} TO {role};
@@ -46,7 +53,8 @@ _GRANTS = {
         GRANT SELECT ON {processed_events}, {duplicate_events}, {deliveries}, {dead_letters},
                         {event_history}, {alembic_version}, {schema_revisions}, {outbox},
                         {announcements}, {announced_positions}, {outbox_periods},
-                        {erasures}, {archived_months}, {archived_offsets} TO {role};
+                        {erasures}, {archived_months}, {archived_offsets}, {operator_actions}
+            TO {role};
     """,
     "erasure": """
         GRANT SELECT ON {processed_events}, {duplicate_events}, {deliveries}, {dead_letters},
@@ -63,7 +71,7 @@ _NAMES = (
     "processed_events", "duplicate_events", "deliveries", "dead_letters", "event_history",
     "alembic_version", "schema_revisions", "outbox", "announcements", "announced_positions",
     "outbox_periods", "erasures", "archived_months", "archived_offsets", "ensure_partitions",
-    "erase_personal_data", "forget_statistics",
+    "erase_personal_data", "forget_statistics", "operator_actions",
 )  # fmt: skip
 
 # Two who grant on the same table at once would fail with "tuple concurrently updated".
@@ -104,7 +112,7 @@ def grant(url: SecretStr, kind: Kind, role: str) -> None:
                 **{name: sql.Identifier(schema, name) for name in _NAMES},
             )
         )
-        if kind == "worker" and connection.is_citus:
+        if kind in {"worker", "operator"} and connection.is_citus:
             connection.execute(sql.SQL(_GRANT_ON_CITUS).format(**named))
             _set_on_nodes(connection, role)
 

@@ -26,7 +26,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import INT8MULTIRANGE, JSON, UUID
 
-from delivery.domain.vocabulary import CRITERIA, EVENT_OUTCOMES, REASONS, RESOLUTIONS, STATUSES
+from delivery.domain.vocabulary import (
+    ACTIONS,
+    CRITERIA,
+    EVENT_OUTCOMES,
+    REASONS,
+    RESOLUTIONS,
+    STATUSES,
+)
 
 NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
@@ -198,6 +205,33 @@ erasures = Table(
     PrimaryKeyConstraint("erasure_id"),
     CheckConstraint(_one_of("criterion", CRITERIA), name="criterion"),
     CheckConstraint("reason <> ''", name="reason"),
+)
+
+# One row for each thing that somebody did from the pages: who, why, to which letters (by the
+# filters of their page), and how many of the chosen ones are through by `progressed_at`.
+operator_actions = Table(
+    "operator_actions",
+    metadata,
+    Column("action_id", BigInteger, Identity(always=True), nullable=False),
+    Column("begun_at", Time, nullable=False, server_default=func.now()),
+    Column("acted_by", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("letters", Text, nullable=False),
+    Column("chosen", BigInteger, nullable=False),
+    Column("done", BigInteger, nullable=False, server_default="0"),
+    Column("progressed_at", Time, nullable=False, server_default=func.now()),
+    Column("ended_at", Time),
+    Column("error", Text),
+    PrimaryKeyConstraint("action_id"),
+    CheckConstraint(_one_of("action", ACTIONS), name="action"),
+    CheckConstraint("reason <> ''", name="reason"),
+    Index(  # one at a time
+        "uq_operator_actions_running",
+        text("(ended_at IS NULL)"),
+        unique=True,
+        postgresql_where=text("ended_at IS NULL"),
+    ),
 )
 
 # One row for each created delivery that is still to be announced, while the outbox is switched on.

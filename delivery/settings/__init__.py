@@ -130,6 +130,10 @@ class WebSettings(BaseSettings):
     web_user_header: HeaderName = "X-Forwarded-User"
     web_groups_header: HeaderName = "X-Forwarded-Groups"
     web_readers: Names = ()  # not set: whoever is logged in
+    web_personal_data_readers: Names = ()
+    web_operators: Names = ()
+    web_operator_database_url: PostgresqlUrl | None = None  # not set: the pages change nothing
+    web_session_key_file: ReadableFile | None = None  # not set: a new key at each start
     log_level: Level = "INFO"
 
     @model_validator(mode="after")
@@ -141,6 +145,11 @@ class WebSettings(BaseSettings):
         if self.web_login in missing and not missing[self.web_login][1]:
             raise ValueError(
                 f"DELIVERY_WEB_LOGIN is {self.web_login}, which needs {missing[self.web_login][0]}"
+            )
+        if self.web_operator_database_url is not None and self.web_login == "none":
+            raise ValueError(
+                "DELIVERY_WEB_OPERATOR_DATABASE_URL needs a DELIVERY_WEB_LOGIN: who changes "
+                "something has to be known"
             )
         return self
 

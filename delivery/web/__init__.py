@@ -1,1 +1,1 @@
-"""`delivery serve`: the HTTP API and the pages. It only reads, and knows nothing of the worker."""
+"""`delivery serve`: the HTTP API and the pages. They only read, but for `acting`."""

@@ -14,10 +14,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
+from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from delivery import __version__
+from delivery.domain.event import Contract
 from delivery.errors import NotMigratedError, UnavailableError
 from delivery.settings import KafkaSettings, WebSettings
 from delivery.settings.values import LONGEST_SESSION_TIMEOUT
@@ -46,8 +48,11 @@ DESCRIPTION = (
 )
 
 
-def create_app(settings: WebSettings, kafka: KafkaSettings | None = None) -> FastAPI:
-    """The application. Without `kafka` it does not know the lag.
+def create_app(
+    settings: WebSettings, kafka: KafkaSettings | None = None, contract: Contract | None = None
+) -> FastAPI:
+    """The application. Without `kafka` it does not know the lag. By `contract` letters are
+    replayed, where the pages may do that.
 
     `app.state` has settings, pool, activity, watermark and lag. Nothing is connected before it is
     started.
@@ -74,6 +79,8 @@ def create_app(settings: WebSettings, kafka: KafkaSettings | None = None) -> Fas
     app.state.watermark = Watermark(settings.reader_url, late_commit_window(kafka))
     app.state.lag = Lag(kafka)
     app.openapi = partial(docs.described, app)  # type: ignore[method-assign]
+    if settings.web_operator_database_url is not None:
+        _let_act(app, settings.web_operator_database_url, contract or Contract())
     _route(app)
     _handle_errors(app)
     app.add_middleware(Compression)
@@ -91,7 +98,9 @@ def create_app(settings: WebSettings, kafka: KafkaSettings | None = None) -> Fas
 
 @asynccontextmanager
 async def _running(app: FastAPI) -> AsyncIterator[None]:
-    parts = app.state.pool, app.state.activity, app.state.watermark, app.state.lag
+    parts = [app.state.pool, app.state.activity, app.state.watermark, app.state.lag]
+    if runner := getattr(app.state, "runner", None):
+        parts.append(runner)
     for part in parts:
         part.start()
     try:
@@ -113,6 +122,17 @@ def _ask_for_login(app: FastAPI, settings: WebSettings) -> None:
     from delivery.web.login.middleware import Login, method
 
     app.add_middleware(Login, settings=settings, method=method(settings), on_refusal=_refused_login)
+
+
+def _let_act(app: FastAPI, url: SecretStr, contract: Contract) -> None:
+    """Adds the pages by which somebody acts, and what does it. They are imported for that alone."""
+    from delivery.web.acting import routes
+    from delivery.web.acting.runner import Runner
+    from delivery.web.login.tokens import FormTokens, key
+
+    app.state.runner = Runner(url, contract)
+    app.state.form_tokens = FormTokens(key(app.state.settings.web_session_key_file))
+    app.include_router(routes.router)
 
 
 def _route(app: FastAPI) -> None:
@@ -160,9 +180,12 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> Response:
-        response = _response(request, problem(error.status_code, _DETAILS[error.status_code]))
+        detail = _DETAILS[error.status_code]
+        told = detail if error.status_code in _FOR_PEOPLE_TOO else None
+        response = _response(request, problem(error.status_code, detail), told)
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            response.headers["Allow"] = "GET, HEAD"
+            is_form = "POST" in (error.headers or {}).get("Allow", "")
+            response.headers["Allow"] = "POST" if is_form else "GET, HEAD"
         return response
 
 
@@ -171,9 +194,16 @@ _DETAILS = defaultdict(
     lambda: "the request can't be answered",
     {
         404: "there is nothing at this address: see /api/docs",
+        400: "the form was shown to another login, or too long ago: load its page again",
+        403: "your login may not do this: DELIVERY_WEB_OPERATORS and "
+        "DELIVERY_WEB_PERSONAL_DATA_READERS say who may",
+        413: "the form is too large",
         405: "this service only reads: GET and HEAD are allowed",
     },
 )
+
+
+_FOR_PEOPLE_TOO = (400, 403, 413)
 
 
 def _response(request: Request, problem: Problem, detail: str | None = None) -> Response:

@@ -8,7 +8,7 @@ from starlette.types import Scope
 
 from delivery.settings import WebSettings
 
-Role = Literal["reader"]
+Role = Literal["reader", "personal_data", "operator"]
 
 GROUP = "group:"  # how a group is written among names
 
@@ -22,10 +22,18 @@ class Identity:
 
 
 def identity(name: str, groups: Collection[str], settings: WebSettings) -> Identity:
-    """The roles of a name and its groups. Where no readers are named, each login may read."""
+    """The roles of a name and its groups.
+
+    Where no readers are named, whoever is logged in may read. The other roles are only for those
+    who are named, and may read too.
+    """
     keys = {name, *(f"{GROUP}{group}" for group in groups)}
     roles: set[Role] = set()
-    if not settings.web_readers or keys & set(settings.web_readers):
+    if keys & set(settings.web_personal_data_readers):
+        roles.add("personal_data")
+    if keys & set(settings.web_operators):
+        roles.add("operator")
+    if roles or not settings.web_readers or keys & set(settings.web_readers):
         roles.add("reader")
     return Identity(name, frozenset(roles))
 
@@ -34,3 +42,9 @@ def identity_of(scope: Scope) -> Identity | None:
     """Who asks; None where there is no login."""
     found: Identity | None = scope.get("state", {}).get("identity")
     return found
+
+
+def has_role(scope: Scope, role: Role) -> bool:
+    """Whether the one who asks has a role. Nobody has one where there is no login."""
+    found = identity_of(scope)
+    return found is not None and role in found.roles

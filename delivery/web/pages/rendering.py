@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
@@ -13,6 +13,10 @@ from markupsafe import Markup, escape
 
 from delivery.web import masking
 from delivery.web.pages import display, escaping, formatting, kafka_ui
+
+if TYPE_CHECKING:
+    from delivery.web.login.identity import Identity
+    from delivery.web.login.tokens import FormTokens
 
 _COMMAND = re.compile(r"`([^`]+)`")
 
@@ -27,10 +31,27 @@ def page(request: Request, template: str, status: int = 200, **context: Any) -> 
         "here": f"{request.url.path}?{query}" if query else request.url.path,
         "show_personal_data": shows_personal_data(request),
         "kafka_ui": partial(kafka_ui.link, settings.web_kafka_ui_url),
-        "identity": getattr(request.state, "identity", None),  # who looks, where there is a login
+        **_may(request),
     }
     text = _TEMPLATES[template].render(context)
-    return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
+    headers = {"Cache-Control": "no-store"}
+    if context["form_token"]:
+        headers["Referrer-Policy"] = "same-origin"  # without one a form of ours has no Origin
+    return HTMLResponse(text, status, headers=headers)
+
+
+def _may(request: Request) -> dict[str, Any]:
+    """Who looks, and what a page may offer them. Without a login that is nothing."""
+    identity: Identity | None = getattr(request.state, "identity", None)
+    tokens: FormTokens | None = getattr(request.app.state, "form_tokens", None)  # if one may act
+    roles = identity.roles if identity and tokens else frozenset()
+    return {
+        "identity": identity,
+        "has_actions": tokens is not None,
+        "acts": "operator" in roles,
+        "reveals": "personal_data" in roles and not shows_personal_data(request),
+        "form_token": tokens.token(identity) if identity and tokens else "",
+    }
 
 
 def shows_personal_data(request: Request) -> bool:

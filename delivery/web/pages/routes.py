@@ -6,8 +6,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from delivery import history
+from delivery.dead_letters import groups
 from delivery.dead_letters import queries as letter_queries
-from delivery.dead_letters.letter import STATES
+from delivery.dead_letters.letter import STATES, DeadLetter, LetterFilter
 from delivery.domain.vocabulary import OUTCOMES, REASONS
 from delivery.history import EventFilter, Row, archived, parse
 from delivery.postgres.database import Connection
@@ -168,6 +169,21 @@ def letters(request: Request, connection: Reading) -> Response:
         narrowing=rendering.link("", form.narrowing),
         older=last and rendering.link("/dead-letters", form.narrowing | {"before": last}),
         downloads=rendering.downloads("/api/v1/dead-letters", form.narrowing),
+        resolve=form.wanted.state == "open"
+        and rendering.link("/dead-letters/resolve", form.narrowing),
+    )
+
+
+@router.get("/causes")
+def letters_by_cause(request: Request, connection: Reading) -> Response:
+    """Open letters counted by reason and error, the largest group first."""
+    found = groups.largest_first(connection, LetterFilter(), ON_ONE_PAGE + 1)
+    for group in found:
+        chosen = {"reason": group["reason"], "error": group["error"].strip()}
+        group["listed"] = rendering.link("/dead-letters", chosen)
+        group["resolve"] = rendering.link("/dead-letters/resolve", chosen)
+    return rendering.page(
+        request, "causes.html", groups=found[:ON_ONE_PAGE], are_more=len(found) > ON_ONE_PAGE
     )
 
 
@@ -184,17 +200,26 @@ def letter(request: Request, connection: Reading, dead_letter_id: str) -> Respon
     letters = letter_queries.find(connection, [number], BEGINNING)
     if not letters:
         return error_pages.page(request, 404, f"There is no dead letter {number}.")
+    return whole_letter(request, connection, letters[0])
+
+
+def whole_letter(
+    request: Request, connection: Connection, letter: DeadLetter, is_revealed: bool = False
+) -> Response:
+    """The page of a letter, masked unless everybody may see personal data or it is revealed."""
+    number = letter.dead_letter_id
     form = forms.letters(request.query_params)
     newer, older = letter_queries.neighbours(connection, number, form.wanted)
     alike = letter_queries.alike(connection, number, queries.MOST_LETTERS)
-    cause = {"reason": letters[0].reason, "error": alike.cause}
+    is_masked = not (is_revealed or rendering.shows_personal_data(request))
     return rendering.page(
         request,
         "dead_letter.html",
-        letter=dead_letter.members(letters[0], not rendering.shows_personal_data(request)),
+        letter=dead_letter.members(letter, is_masked),
+        is_revealed=is_revealed,
         newer=newer,
         older=older,
         narrowing=rendering.link("", form.narrowing),
         alike=alike,
-        alike_link=rendering.link("/dead-letters", cause),
+        alike_link=rendering.link("/dead-letters", {"reason": letter.reason, "error": alike.cause}),
     )
