@@ -141,6 +141,7 @@ def _route(app: FastAPI) -> None:
     app.include_router(docs.router)
     app.include_router(health.router)
     app.include_router(pages.router)
+    app.mount("/static/swagger", _Static(packages=[("fastapi_swagger", "resources")]))
     app.mount("/static", _Static(directory=STATIC))
 
 

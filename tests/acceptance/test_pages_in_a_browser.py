@@ -273,3 +273,17 @@ def test_the_filters_of_the_activity_lead_to_a_letter_and_to_its_record(new_page
     page.get_by_text("Filters (in use)").click()
     expect(page.get_by_label("Record", exact=True)).to_have_value("orders/0/5")
     expect(page.get_by_role("row")).to_have_count(2)
+
+
+def test_the_api_is_tried_out_on_its_page_and_nothing_comes_from_elsewhere(
+    new_page: NewPage, address: str
+) -> None:
+    page = new_page(DESK)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto("/api/docs")
+    page.get_by_role("button", name="/api/v1/orders/{order_id}").first.click()
+    page.get_by_placeholder("order_id").fill(str(ORDER))
+    page.get_by_role("button", name="Execute").click()
+    expect(page.locator(".live-responses-table")).to_contain_text(f'"order_id": {ORDER}')
+    assert all(url.startswith((address, "data:")) for url in asked)

@@ -29,4 +29,4 @@ def test_the_api_answers_each_of_them() -> None:
 
 def test_the_api_can_answer_a_mask_for_each_that_is_personal() -> None:
     for name in PERSONAL_COLUMNS:
-        assert str in get_args(models.Delivery.model_fields[name].annotation), name
+        assert models.Masked in get_args(models.Delivery.model_fields[name].annotation), name

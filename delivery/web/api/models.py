@@ -1,6 +1,7 @@
 """What the API is asked and what it answers, as its OpenAPI page documents them."""
 
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from delivery.dead_letters.letter import State
 from delivery.domain.vocabulary import Outcome, Reason
 from delivery.history import parse
+from delivery.web import masking
 from delivery.web.api.formats import Format
 
 LAST_ID = 2**63 - 1
@@ -59,6 +61,12 @@ _FORMAT = (
     "As by `Accept`: application/json is a page, application/x-ndjson and text/csv are all rows "
     "that match, unless there is a `limit`."
 )
+
+
+class Masked(StrEnum):
+    """What stands in the place of a personal value."""
+
+    MASK = masking.MASK
 
 
 class Filters(BaseModel):
@@ -206,10 +214,10 @@ class Delivery(BaseModel):
     status: str
     product_id: int | None
     quantity: int | None
-    ordered_by: int | str | None
-    supply_company_id: int | str | None
-    consume_company_id: int | str | None
-    request_message: str | None
+    ordered_by: Masked | int | None
+    supply_company_id: Masked | int | None
+    consume_company_id: Masked | int | None
+    request_message: Masked | str | None
     delivery_limited_at: datetime | None
     event_time: datetime
     created_at: datetime
@@ -254,8 +262,8 @@ class Letter(BaseModel):
 class Header(BaseModel):
     """A header of a record. A name that frameworks do not write may be personal, too."""
 
-    key: str
-    value: str | None
+    key: Masked | str
+    value: Masked | str | None
 
 
 class DeadLetter(Letter):
@@ -268,12 +276,12 @@ class DeadLetter(Letter):
     error: str
     record_topic_id: UUID
     record_time: datetime | None
-    record_key: str | None
-    record_value: str | None
+    record_key: Masked | str | None
+    record_value: Masked | str | None
     record_headers: list[Header]
     value_bytes: int | None = Field(description="The value's length; null where it is null.")
     is_cut: bool = Field(description=f"The value has only its first {LONGEST_VALUE:,} bytes.")
-    resolution_note: str | None
+    resolution_note: Masked | str | None
     erasure_id: int | None = Field(
         description="The row of `erasures`, where key, value, headers and error were erased."
     )
