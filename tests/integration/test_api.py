@@ -135,7 +135,7 @@ def test_events_are_those_for_which_all_filters_hold(client: Client) -> None:
 
 
 WRONG: list[tuple[str, str | bytes]] = [
-    ("since", "yesterday"),
+    ("since", "someday"),
     ("since", "999999999w"),
     ("since", "0001-01-01T00:00:00+23:59"),
     ("until", "9999-12-31T23:59:59-23:59"),

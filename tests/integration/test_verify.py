@@ -378,7 +378,7 @@ def test_offsets_that_were_committed_without_a_row_since_then_are_found(
     assert done.found == [("unaccounted_record", None, 15)]
 
 
-@pytest.mark.parametrize("time", ["yesterday", "2026-13-01", ""])
+@pytest.mark.parametrize("time", ["someday", "2026-13-01", ""])
 def test_a_time_that_is_none_is_said(verify: Verify, time: str) -> None:
     done = verify("--since", time)
     assert done.code == 2

@@ -39,7 +39,8 @@ def format_time(time: datetime, digits: int = _EXACT) -> Markup:
     shown = Markup('<time datetime="{}" title="{}">{}</time>').format(whole, whole, text)
     if digits != _OF_ARRIVAL:
         return shown
-    return shown + Markup(' <span class="age">{} ago</span>').format(age(datetime.now(UTC) - time))
+    ago = age(datetime.now(UTC) - time)  # in one element: a phone's cell has two columns
+    return Markup('<span>{} <span class="age">{} ago</span></span>').format(shown, ago)
 
 
 def distance(span: timedelta) -> str:
