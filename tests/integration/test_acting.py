@@ -199,6 +199,19 @@ def test_what_is_rejected_again_stays_open_and_one_letter_may_be_chosen(
     assert "No open letter matches" in text(asked)
 
 
+def test_times_of_arrival_choose_letters_and_pages_name_their_zone(
+    client: Client, connection: Connection
+) -> None:
+    connection.execute(BAD, (3,))
+    connection.execute(
+        "UPDATE dead_letters SET consumed_at = now() - interval '3 h' WHERE record_offset = 1"
+    )
+    client.cookies.set("delivery_zone", "Asia/Seoul")
+    page = ended(client, resolve(client, "discard", since="1h"))
+    assert "2 of 2 letters" in page
+    assert "All times are " in page
+
+
 def test_nobody_else_may(client: Client, connection: Connection) -> None:
     connection.execute(BAD, (2,))
     for path in ("/dead-letters", "/dead-letters/1"):
