@@ -54,7 +54,9 @@ def test_the_groups_are_a_table_for_people(database_url: str) -> None:
     done = dead_letters(database_url, "groups")
     assert (done.returncode, done.stderr) == (0, "")
     header, first, second = map(str.rstrip, done.stdout.splitlines())
-    assert header.split() == ["letters", "reason", "first_seen", "last_seen", "first_id", "error"]
+    assert header.split() == [
+        *("letters", "reason", "first_seen", "(UTC)", "last_seen", "(UTC)", "first_id", "error")
+    ]
     assert first.split()[:2] == ["2", "not_json"]
     assert first.endswith("Expecting value: line N column N")
     assert second.endswith("the value is null")
