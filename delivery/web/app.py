@@ -34,6 +34,7 @@ from delivery.web.lag import Lag
 from delivery.web.middleware import ResponseMiddleware
 from delivery.web.pages import error_pages, formatting
 from delivery.web.pages import routes as pages
+from delivery.web.pages.display import VisitorsZone
 from delivery.web.pool import Pool
 from delivery.web.request_ids import RequestIds
 from delivery.web.watermark import Watermark
@@ -92,6 +93,7 @@ def create_app(
         on_refusal=_refused_host,
     )
     app.add_middleware(ResponseMiddleware, on_bug=_bug)
+    app.add_middleware(VisitorsZone)
     app.add_middleware(RequestIds)  # the outermost one
     return app
 

@@ -4,7 +4,9 @@ import html
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -210,6 +212,22 @@ def test_times_of_arrival_choose_letters_and_pages_name_their_zone(
     page = ended(client, resolve(client, "discard", since="1h"))
     assert "2 of 2 letters" in page
     assert "All times are " in page
+
+
+def test_a_time_without_a_zone_chooses_the_letters_that_its_list_shows(
+    client: Client, connection: Connection
+) -> None:
+    connection.execute(BAD, (3,))
+    connection.execute(
+        "UPDATE dead_letters SET consumed_at = now() - interval '3 h' WHERE record_offset = 1"
+    )
+    client.cookies.set("delivery_zone", "Asia/Seoul")
+    an_hour_ago = datetime.now(ZoneInfo("Asia/Seoul")) - timedelta(hours=1)
+    since = an_hour_ago.replace(tzinfo=None).isoformat(timespec="seconds")
+    listed = client.get("/dead-letters", params={"since": since}, headers=KIM)
+    (address,) = re.findall(r'href="(/dead-letters/resolve[^"]*)"', listed.text)
+    asked = client.get(html.unescape(address), headers=KIM)
+    assert "Discard 2 letters" in text(asked)
 
 
 def test_nobody_else_may(client: Client, connection: Connection) -> None:

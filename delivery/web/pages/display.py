@@ -8,6 +8,7 @@ from datetime import UTC, datetime, tzinfo
 
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from delivery.local_time import zones
 
@@ -18,14 +19,17 @@ _LONGEST = 64  # characters of a zone's name
 _zone: ContextVar[tzinfo] = ContextVar("zone", default=UTC)
 
 
-async def choose(request: Request) -> None:
-    """A dependency of each page. Async: what it sets, the request's own thread sees."""
-    apply(request)
+class VisitorsZone:
+    """ASGI middleware that sets the zone before anything reads or renders a time."""
 
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
 
-def apply(request: Request) -> None:
-    """Sets the zone of this request."""
-    _zone.set(_of_cookie(request) or request.app.state.settings.display_timezone)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            request = Request(scope)
+            _zone.set(_of_cookie(request) or request.app.state.settings.display_timezone)
+        await self.app(scope, receive, send)
 
 
 def zone() -> tzinfo:

@@ -24,7 +24,6 @@ _COMMAND = re.compile(r"`([^`]+)`")
 def page(request: Request, template: str, status: int = 200, **context: Any) -> Response:
     """The page of a template, which also knows its path and whether personal data is shown."""
     settings = request.app.state.settings
-    display.apply(request)  # for a page of an error too, which no route has prepared
     query = request.url.query
     context |= {
         "path": request.url.path,

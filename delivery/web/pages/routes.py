@@ -36,7 +36,7 @@ BEGINNING = 20_000
 
 Reading = Annotated[Connection, Depends(reading, scope="function")]
 
-router = APIRouter(include_in_schema=False, dependencies=[Depends(display.choose)])
+router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
