@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from delivery.check.line import Line, failed, ok, warning
 from delivery.postgres import database
-from delivery.postgres.columns import DELIVERY
+from delivery.postgres.columns import DECIDED, DELIVERY, LETTER, RESOLVED
 from delivery.postgres.database import Connection
 
 _TABLES = [
@@ -16,20 +16,12 @@ _TABLES = [
 ]
 _OF_ANNOUNCING = [("outbox", "INSERT"), ("outbox_periods", "INSERT")]
 
-_LETTER = (
-    "record_topic", "record_partition", "record_offset", "record_topic_id", "record_time",
-    "record_key", "record_value", "record_headers", "reason", "error", "order_id", "consumed_at",
-)  # fmt: skip
-_OF_RESOLVING = (
-    "reason", "error", "resolved_at", "resolution", "resolution_note", "resolved_by",
-)  # fmt: skip
-
 _COLUMNS = [
     *[("deliveries", name, "INSERT") for name in DELIVERY],
     *[("deliveries", name, "UPDATE") for name in DELIVERY if name != "order_id"],
     ("deliveries", "updated_at", "UPDATE"),
-    *[("dead_letters", name, "INSERT") for name in _LETTER],
-    *[("dead_letters", name, "UPDATE") for name in _OF_RESOLVING],
+    *[("dead_letters", name, "INSERT") for name in (*LETTER, *DECIDED)],
+    *[("dead_letters", name, "UPDATE") for name in (*DECIDED, *RESOLVED)],
 ]
 
 _MISSING = """

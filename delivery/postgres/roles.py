@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from delivery.errors import SettingsError
 from delivery.postgres import database, placement, session
-from delivery.postgres.columns import DELIVERY
+from delivery.postgres.columns import DECIDED, DELIVERY, LETTER, RESOLVED
 from delivery.postgres.database import Connection
 
 Kind = Literal["worker", "announcer", "reader", "erasure", "operator"]
@@ -23,11 +23,7 @@ _WORKER = """
         GRANT SELECT ON {deliveries}, {dead_letters} TO {role};
         GRANT SELECT, INSERT ON {processed_events}, {duplicate_events} TO {role};
         GRANT INSERT ({of_delivery}), UPDATE ({of_events}, updated_at) ON {deliveries} TO {role};
-        GRANT INSERT (record_topic, record_partition, record_offset, record_topic_id, record_time,
-                      record_key, record_value, record_headers, reason, error, order_id,
-                      consumed_at),
-              UPDATE (reason, error, resolved_at, resolution, resolution_note, resolved_by)
-            ON {dead_letters} TO {role};
+        GRANT INSERT ({of_letter}), UPDATE ({of_resolution}) ON {dead_letters} TO {role};
         GRANT SELECT ON {event_history}, {alembic_version}, {schema_revisions} TO {role};
         GRANT EXECUTE ON FUNCTION {ensure_partitions}(integer, integer) TO {role};
         GRANT INSERT ON {outbox} TO {role};
@@ -108,6 +104,8 @@ def grant(url: SecretStr, kind: Kind, role: str) -> None:
             sql.SQL("GRANT USAGE ON SCHEMA {schema} TO {role};" + _GRANTS[kind]).format(
                 of_delivery=_listed(list(DELIVERY)),
                 of_events=_listed([name for name in DELIVERY if name != "order_id"]),
+                of_letter=_listed([*LETTER, *DECIDED]),
+                of_resolution=_listed([*DECIDED, *RESOLVED]),
                 **named,
                 **{name: sql.Identifier(schema, name) for name in _NAMES},
             )
