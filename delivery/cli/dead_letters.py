@@ -1,9 +1,8 @@
 """`delivery dead-letters`"""
 
 import getpass
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Annotated, Literal, NoReturn
 
 import typer
@@ -35,9 +34,6 @@ from delivery.postgres.database import Connection
 
 SOME_REMAIN = 1  # exit code
 TABLE_LIMIT = 100
-
-# A transaction of ours may last so long. Replaying a portion takes far less.
-MAX_TRANSACTION_AGE = timedelta(seconds=45)
 
 dead_letters = typer.Typer(
     help="Look at rejected records, replay them, or discard them.",
@@ -256,16 +252,8 @@ def _snapshot() -> AbstractContextManager[Connection]:
     return database.snapshot(url, "delivery dead-letters")
 
 
-@contextmanager
-def _connected_to_write() -> Iterator[Connection]:
-    """A session with a worker's timeouts: this process too may freeze inside a transaction."""
-    url = settings.load(settings.DatabaseSettings).database_url
-    session = database.Session(url, MAX_TRANSACTION_AGE)
-    try:
-        database.require_migrated(session.connection())
-        yield session.connection()
-    finally:
-        session.drop()
+def _connected_to_write() -> AbstractContextManager[Connection]:
+    return resolve.connected(settings.load(settings.DatabaseSettings).database_url)
 
 
 def _user(connection: Connection) -> str:

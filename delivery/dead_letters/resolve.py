@@ -1,6 +1,10 @@
 """What people do about dead letters: replay them, discard them."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+
+from pydantic import SecretStr
 
 from delivery.announce import outbox
 from delivery.dead_letters import queries
@@ -8,7 +12,11 @@ from delivery.dead_letters.letter import LetterStatus
 from delivery.domain.event import Contract
 from delivery.inbox.dead_letters import Resolver
 from delivery.inbox.transaction import process
+from delivery.postgres import database
 from delivery.postgres.database import Connection, transaction
+
+# A transaction of ours may last so long. Resolving a portion takes far less.
+MAX_TRANSACTION_AGE = timedelta(seconds=45)
 
 # One transaction replays as many letters at most, and fewer where their records are large.
 PORTION_LETTERS = 500
@@ -24,6 +32,20 @@ UPDATE dead_letters
 SET resolved_at = now(), resolution = 'discarded', resolved_by = %s, resolution_note = %s
 WHERE dead_letter_id = ANY(%s) AND resolved_at IS NULL
 """
+
+
+@contextmanager
+def connected(url: SecretStr) -> Iterator[Connection]:
+    """A session with a worker's timeouts: this process too may freeze inside a transaction.
+
+    Raises UnavailableError, SettingsError or NotMigratedError.
+    """
+    session = database.Session(url, MAX_TRANSACTION_AGE)
+    try:
+        database.require_migrated(session.connection())
+        yield session.connection()
+    finally:
+        session.drop()
 
 
 def replay(

@@ -7,7 +7,6 @@ the rest of its letters is open still: somebody resolves them again.
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 import structlog
 from pydantic import SecretStr
@@ -32,9 +31,6 @@ from delivery.postgres.database import Connection
 from delivery.web.acting import actions
 
 log = structlog.get_logger()
-
-# A transaction of ours may last so long. Resolving a portion takes far less.
-MAX_TRANSACTION_AGE = timedelta(seconds=45)
 
 DISCARDED_AT_ONCE = 500  # letters, in one transaction
 STOP_TIMEOUT_S = 5.0
@@ -101,9 +97,7 @@ class Runner:
                 self._threads.discard(threading.current_thread())
 
     def _resolve(self, order: Order) -> None:
-        session = database.Session(self.url, MAX_TRANSACTION_AGE)
-        try:
-            connection = session.connection()
+        with resolve.connected(self.url) as connection:
             for portion in self._portions(connection, order):
                 if not actions.progress(connection, order.action_id, len(portion)):
                     return
@@ -111,8 +105,6 @@ class Runner:
                     actions.end(connection, order.action_id, actions.INTERRUPTED)
                     return
             actions.end(connection, order.action_id)
-        finally:
-            session.drop()
 
     def _portions(self, connection: Connection, order: Order) -> Iterable[list[LetterStatus]]:
         """What became of the letters of each portion, after its commit."""
