@@ -24,7 +24,7 @@ def at(local: datetime, zone: tzinfo) -> datetime:
     what = "is skipped by the clocks of" if is_skipped else "comes twice in"
     text = local.isoformat(" ")
     raise ValueError(
-        f"{text} {what} {name(zone)}: write {text}{_iso(first)} or {text}{_iso(second)}"
+        f"{text} {what} {name(zone)}: write {text}{iso_offset(first)} or {text}{iso_offset(second)}"
     )
 
 
@@ -38,7 +38,7 @@ def text(moment: datetime, zone: tzinfo, timespec: str = "auto") -> str:
     local = moment.astimezone(zone)
     shown = local.replace(tzinfo=None).isoformat(" ", timespec)
     is_twice = local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset()
-    return f"{shown}{_iso(local)}" if is_twice else shown
+    return f"{shown}{iso_offset(local)}" if is_twice else shown
 
 
 def name(zone: tzinfo) -> str:
@@ -56,7 +56,7 @@ def named(text: str) -> tzinfo | None:
     if offset := _OFFSET.fullmatch(text):
         return _of_offset(offset[1])
     if "/" in text:
-        return _of_database(text)
+        return of_database(text)
     offsets = _abbreviations().get(text.upper(), {})
     if len(offsets) > 1:
         listed = ", ".join(f"{offset} ({example})" for offset, example in offsets.items())
@@ -74,7 +74,8 @@ def _of_offset(text: str) -> tzinfo | None:
         return None
 
 
-def _of_database(key: str) -> tzinfo | None:
+def of_database(key: str) -> tzinfo | None:
+    """The zone of that name in the IANA database; None where there is none."""
     try:
         return ZoneInfo(key)
     except (KeyError, OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError
@@ -91,7 +92,7 @@ def _abbreviations() -> dict[str, dict[str, str]]:
             moment = datetime(datetime.now(UTC).year, month, 15, tzinfo=zone)
             abbreviation = moment.tzname() or ""
             if abbreviation.isalpha():
-                found.setdefault(abbreviation, {}).setdefault(_iso(moment), key)
+                found.setdefault(abbreviation, {}).setdefault(iso_offset(moment), key)
     return found
 
 
@@ -110,6 +111,6 @@ def _offset(moment: datetime) -> timedelta:
     return moment.utcoffset() or timedelta(0)
 
 
-def _iso(moment: datetime) -> str:
-    """The offset of a moment. (`%:z` is of Python 3.12.)"""
+def iso_offset(moment: datetime) -> str:
+    """The offset of a moment, such as +09:00. (`%:z` is of Python 3.12.)"""
     return moment.isoformat()[-6:]

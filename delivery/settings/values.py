@@ -5,7 +5,6 @@ from datetime import UTC, timedelta, tzinfo
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +17,7 @@ from pydantic import (
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from delivery.database_url import DatabaseUrl
+from delivery.local_time import zones
 
 PREFIX = "DELIVERY_"
 
@@ -71,10 +71,10 @@ def _is_unambiguous(rest: str) -> bool:
 def _zone(value: object) -> object:
     if not isinstance(value, str):
         return value
-    try:
-        return UTC if value == "UTC" else ZoneInfo(value)  # datetime's own is faster
-    except (KeyError, OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError
-        raise ValueError("is not a time zone of the IANA database, such as Asia/Seoul") from None
+    zone = UTC if value == "UTC" else zones.of_database(value)  # datetime's own is faster
+    if zone is None:
+        raise ValueError("is not a time zone of the IANA database, such as Asia/Seoul")
+    return zone
 
 
 def _duration(value: object) -> timedelta:

@@ -40,7 +40,7 @@ def zone() -> tzinfo:
 def described() -> str:
     """The zone with its offset of today: `Asia/Seoul, +09:00`; `UTC` alone."""
     name = zones.name(zone())
-    offset = datetime.now(zone()).isoformat()[-6:]
+    offset = zones.iso_offset(datetime.now(zone()))
     return name if name.startswith("UTC") else f"{name}, {offset}"
 
 
