@@ -254,7 +254,7 @@ class Letter(BaseModel):
     resolution: str | None
     resolved_at: datetime | None
     resolved_by: str | None = Field(
-        description="Null while it is open, and where a version before 1.1 resolved it."
+        description="Null while it is open, and where a version resolved it that did not note it."
     )
     advice: str | None = Field(description="What to do about it, while it is open.")
 
