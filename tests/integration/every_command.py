@@ -1,6 +1,5 @@
 """What each command reads and a worker writes, and defaults that must make no difference to it."""
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -11,7 +10,7 @@ from letters import TESTER
 from psycopg import sql
 from pydantic import SecretStr
 from records import record, value
-from served import served
+from served import served, without_ages
 
 from delivery.dead_letters import queries, resolve
 from delivery.domain.event import Contract
@@ -22,8 +21,6 @@ from delivery.postgres.database import Session
 Run = Callable[..., tuple[int, str, str]]
 Rows = list[tuple[Any, ...]]
 Said = dict[tuple[str, ...], tuple[int, str, str]]
-
-_AGE = re.compile(r'<span class="age">[^<]*</span>')  # it grows from one answer to the next
 
 AGE = timedelta(seconds=45)
 
@@ -47,7 +44,7 @@ def read(run: Run, url: str) -> Said:
     with served(url, web_show_personal_data=True) as address:
         for path in PAGES:
             with urlopen(address + path, timeout=30) as answer:
-                answers[path,] = answer.status, _AGE.sub("", answer.read().decode()), ""
+                answers[path,] = answer.status, without_ages(answer.read().decode()), ""
     return answers
 
 

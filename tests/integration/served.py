@@ -1,6 +1,7 @@
 """The web application behind a real HTTP server, in a thread of the test's process."""
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from delivery.web.listener import listening, url
 from delivery.web.server import make_server
 
 SECONDS = 30.0  # a deadline
+
+_AGE = re.compile(r'<span class="age">[^<]*</span>')
 
 
 @contextmanager
@@ -33,6 +36,11 @@ def served(database_url: str, kafka: KafkaSettings | None = None, **settings: An
             server.should_exit = True
             thread.join(SECONDS)
     assert not thread.is_alive()
+
+
+def without_ages(page: str) -> str:
+    """The page without how long ago each time was: that grows from one answer to the next."""
+    return _AGE.sub("", page)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

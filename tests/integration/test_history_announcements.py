@@ -14,7 +14,7 @@ from every_command import Run
 from psycopg import sql
 from pydantic import SecretStr
 from records import batch, value
-from served import served
+from served import served, without_ages
 
 from delivery import history
 from delivery.announce import announcements as announcing
@@ -120,8 +120,7 @@ def test_the_page_of_an_order_tells_it_in_words(log: Connection, reader_url: str
 
 def read(page: str) -> str:
     """The text without markup, and without ages, which grow."""
-    page = re.sub(r'<span class="age">[^<]*</span>', "", page)
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", without_ages(page))).split())
 
 
 def test_where_the_outbox_was_never_on_nothing_is_told_and_neither_table_is_read(
