@@ -11,6 +11,7 @@ from delivery import settings
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy"
+KUBERNETES = FOLDER / "kubernetes"
 IMAGE = "delivery"  # the name that our own image has in compose.yaml and in the manifests
 
 # Every file: a file without an ending we know is read as text too, so that nothing is left out.
@@ -42,9 +43,10 @@ def our_services() -> dict[str, Container]:
 
 
 def manifests() -> list[dict[str, Any]]:
-    """Everything for Kubernetes, but the kustomizations."""
-    files = sorted((FOLDER / "kubernetes").rglob("*.yaml"))
-    names = [str(f.relative_to(FOLDER)) for f in files if f.name != "kustomization.yaml"]
+    """Everything for Kubernetes, but the kustomizations and what they patch."""
+    files = sorted(KUBERNETES.rglob("*.yaml"))
+    no_manifests = {"kustomization.yaml", "settings.yaml"}
+    names = [str(f.relative_to(FOLDER)) for f in files if f.name not in no_manifests]
     return [document for name in names for document in documents(name)]
 
 

@@ -134,3 +134,14 @@ def test_the_image_checks_with_the_file_it_has() -> None:
     _, path = json.loads(check.partition("CMD ")[2])
     assert f"deploy/healthcheck.py {path}" in of("COPY")
     assert Path(path).is_relative_to("/opt/delivery")
+
+
+def test_each_label_says_something_or_is_given_at_the_build() -> None:
+    """The names are those of the Open Container Initiative's image specification."""
+    image = (FOLDER / "Dockerfile").read_text().rpartition("\nARG ")[2]
+    given = {
+        f"${{{argument}}}" for argument in re.findall(r"(\w+)=(?:\s|$)", image.splitlines()[0])
+    }
+    labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]+)"', image))
+    assert {value for value in labels.values() if value.startswith("$")} == given
+    assert {"title", "description", "licenses", "version", "revision", "created"} < labels.keys()

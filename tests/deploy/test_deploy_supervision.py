@@ -108,7 +108,7 @@ def test_a_worker_has_more_memory_than_was_measured() -> None:
         deployment.unit(UNITS[0])["MemoryMax"][0].removesuffix("M"),
     ]
     assert min(map(int, given)) > int(measured)
-    for text in (TEXTS["deploy/kubernetes/worker.yaml"], TEXTS[f"deploy/systemd/{UNITS[0]}"]):
+    for text in (TEXTS["deploy/kubernetes/base/worker.yaml"], TEXTS[f"deploy/systemd/{UNITS[0]}"]):
         assert f"{measured} MB" in text
 
 
