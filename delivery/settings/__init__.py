@@ -27,6 +27,7 @@ from delivery.settings.values import (
     Names,
     Networks,
     OneLine,
+    PathPrefix,
     PostgresqlUrl,
     ReadableFile,
     Skew,
@@ -115,6 +116,7 @@ class WebSettings(BaseSettings):
 
     web_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     web_port: Annotated[int, Field(ge=0, le=65535)] = 8080  # 0: one that is free
+    web_path_prefix: PathPrefix = ""  # below which a proxy shows the pages
     web_allowed_hosts: HostNames = ()  # beside addresses, localhost and `web_host`
     web_database_url: PostgresqlUrl | None = None  # meant for a role that may only read
     database_url: PostgresqlUrl | None = None

@@ -195,6 +195,13 @@ HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_host_names)]
 Network = IPv4Network | IPv6Network
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]  # of users and groups
+PathPrefix = Annotated[
+    str,
+    _matching(
+        r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)*",
+        "must be a path such as /delivery: segments of a-z, A-Z, 0-9, . _ ~ -, no slash at its end",
+    ),
+]
 HeaderName = Annotated[str, _matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "must be a header's name")]
 TopicName = Annotated[
     str,

@@ -36,6 +36,7 @@ from delivery.web.pages import error_pages, formatting
 from delivery.web.pages import routes as pages
 from delivery.web.pages.display import VisitorsZone
 from delivery.web.pool import Pool
+from delivery.web.prefix import Prefix
 from delivery.web.request_ids import RequestIds
 from delivery.web.watermark import Watermark
 
@@ -94,6 +95,7 @@ def create_app(
     )
     app.add_middleware(ResponseMiddleware, on_bug=_bug)
     app.add_middleware(VisitorsZone)
+    app.add_middleware(Prefix, prefix=settings.web_path_prefix)
     app.add_middleware(RequestIds)  # the outermost one
     return app
 
@@ -196,7 +198,7 @@ def _handle_errors(app: FastAPI) -> None:
 _DETAILS = defaultdict(
     lambda: "the request can't be answered",
     {
-        404: "there is nothing at this address: see /api/docs",
+        404: "there is nothing at this address: the HTTP API is described at api/docs",
         400: "the form was shown to another login, or too long ago: load its page again",
         403: "your login may not do this: DELIVERY_WEB_OPERATORS and "
         "DELIVERY_WEB_PERSONAL_DATA_READERS say who may",

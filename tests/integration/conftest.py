@@ -7,12 +7,13 @@ import every_outcome
 import psycopg
 import pytest
 from every_command import BYTES, Rows, Run, Said, as_user, rows, write
+from psycopg import sql
 from pydantic import SecretStr
 from restored_logs import restored
 
 from delivery import cli
 from delivery.embedded.postgres import PostgresServer
-from delivery.postgres import database, migrations
+from delivery.postgres import database, migrations, roles
 
 
 @pytest.fixture
@@ -66,3 +67,15 @@ def expected(postgres_server: PostgresServer, migrated_template: str) -> list[Ro
     assert letters == {6: (None, BYTES), 7: (BYTES, None)}
     assert [len(table) for table in found] == [4, 2, 2, 2]
     return found
+
+
+@pytest.fixture
+def operator_url(database_url: str) -> Iterator[str]:
+    """The database as the role of `delivery migrate --operator-role`."""
+    role = f"{database_url.rpartition('/')[2]}_operator"
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        owner.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+        roles.grant(SecretStr(database_url), "operator", role)
+        yield as_user(role, database_url)
+        owner.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+        owner.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))

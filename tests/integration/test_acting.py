@@ -8,16 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import psycopg
 import pytest
-from every_command import as_user
 from httpx import Client, Response
 from letters import GOOD_LETTERS
-from psycopg import sql
-from pydantic import SecretStr
 from served import served, wait_until
 
-from delivery.postgres import roles
 from delivery.postgres.database import Connection
 
 BAD = """
@@ -27,18 +22,6 @@ SELECT 'others', 1, n, '2026-11-01T12:00Z', 'Mrs. Kim', 'no JSON of Mrs. Kim', '
        format('Invalid JSON at column %%s', n)
 FROM generate_series(1, %s) AS n
 """
-
-
-@pytest.fixture
-def operator_url(database_url: str) -> Iterator[str]:
-    """The database as the role of `delivery migrate --operator-role`."""
-    role = f"{database_url.rpartition('/')[2]}_operator"
-    with psycopg.connect(database_url, autocommit=True) as owner:
-        owner.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
-        roles.grant(SecretStr(database_url), "operator", role)
-        yield as_user(role, database_url)
-        owner.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
-        owner.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from delivery.domain.vocabulary import Action
 from delivery.inbox.dead_letters import Resolver
 from delivery.postgres import database, session
 from delivery.postgres.database import Connection, transaction
+from delivery.web import prefix
 from delivery.web.acting import actions
 from delivery.web.acting.runner import Order, Runner
 from delivery.web.login.identity import Role, has_role, identity_of
@@ -88,7 +89,7 @@ def act(request: Request, form: Sent) -> Response:
             errors = {"action": "another action is under way: wait until it has ended"}
             return _confirmation(request, chosen, errors, form)
     runner.run(Order(action_id, action, chosen.ids, Resolver(who, reason)))
-    return RedirectResponse(f"/actions/{action_id}", 303)
+    return RedirectResponse(prefix.address(f"/actions/{action_id}"), 303)
 
 
 @router.get("/actions")

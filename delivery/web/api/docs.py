@@ -33,6 +33,7 @@ def described(app: FastAPI) -> dict[str, Any]:
             description=app.description,
             routes=app.routes,
             tags=app.openapi_tags,
+            servers=[{"url": where}] if (where := app.state.settings.web_path_prefix) else None,
         )
         _, models = models_json_schema(
             [(Problem, "serialization")], ref_template="#/components/schemas/{model}"

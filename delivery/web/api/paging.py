@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from delivery.dead_letters.letter import LetterFilter
 from delivery.history import parse
 from delivery.history.filter import EventFilter, Position
+from delivery.web import prefix
 from delivery.web.api import cursor
 from delivery.web.api.models import DeadLettersQuery, EventsQuery
 from delivery.web.api.problems import WrongFieldError
@@ -71,7 +72,8 @@ def link(
     """Adds the header that leads to the next page (RFC 8288), if there is one."""
     if following is not None:
         url = request.url.include_query_params(**{field: following})
-        response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+        following_page = prefix.address(f"{url.path}?{url.query}")
+        response.headers["Link"] = f'<{following_page}>; rel="next"'
 
 
 def _span(wanted: EventFilter | LetterFilter) -> list[str | None]:

@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from delivery.local_time import zones
+from delivery.web import prefix
 
 COOKIE = "delivery_zone"
 _A_YEAR_S = 365 * 86_400
@@ -54,12 +55,13 @@ def read(name: str) -> tzinfo:
 
 def chosen(name: str, back: str) -> Response:
     """Leads back to the page with the zone kept; an empty name forgets it. Raises ValueError."""
-    response = RedirectResponse(_own(back), 303)
+    response = RedirectResponse(prefix.address(_own(back)), 303)
+    path = prefix.base() or "/"  # what else the host serves does not see it
     if not name.strip():
-        response.delete_cookie(COOKIE)
+        response.delete_cookie(COOKIE, path=path)
         return response
     key = zones.name(read(name))
-    response.set_cookie(COOKIE, key, _A_YEAR_S, httponly=True, samesite="lax")
+    response.set_cookie(COOKIE, key, _A_YEAR_S, path=path, httponly=True, samesite="lax")
     return response
 
 

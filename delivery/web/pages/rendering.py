@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from delivery.web import masking
+from delivery.web import masking, prefix
 from delivery.web.pages import display, escaping, formatting, kafka_ui
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ _COMMAND = re.compile(r"`([^`]+)`")
 def page(request: Request, template: str, status: int = 200, **context: Any) -> Response:
     """The page of a template, which also knows its path and whether personal data is shown."""
     settings = request.app.state.settings
-    query = request.url.query
+    filters = request.url.query
     context |= {
         "path": request.url.path,
-        "here": f"{request.url.path}?{query}" if query else request.url.path,
+        "here": f"{request.url.path}?{filters}" if filters else request.url.path,
         "show_personal_data": shows_personal_data(request),
         "kafka_ui": partial(kafka_ui.link, settings.web_kafka_ui_url),
         **_may(request),
@@ -60,12 +60,17 @@ def shows_personal_data(request: Request) -> bool:
 
 
 def link(path: str, filters: Mapping[str, Any]) -> str:
-    """An address of these pages with the filters that are given."""
+    """The address of a path of ours, with the filters that are given."""
+    return prefix.address(f"{path}{query(filters)}")
+
+
+def query(filters: Mapping[str, Any]) -> str:
+    """The filters that are given as an address ends with them; nothing if none is."""
     given = {name: value for name, value in filters.items() if value}
-    query = _ENVIRONMENT.filters["urlencode"](
+    text = _ENVIRONMENT.filters["urlencode"](
         [(n, v) for n, vs in given.items() for v in (vs if isinstance(vs, list) else [vs])]
     )
-    return f"{path}?{query}" if query else path
+    return f"?{text}" if text else ""
 
 
 def downloads(path: str, filters: Mapping[str, Any]) -> dict[str, str]:
@@ -115,7 +120,7 @@ def _environment() -> Environment:
         "sentence": formatting.sentence,
         "code": _code,
     }
-    environment.globals["zone"] = display.described
+    environment.globals |= {"zone": display.described, "base": prefix.base}
     return environment
 
 

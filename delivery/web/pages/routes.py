@@ -12,7 +12,7 @@ from delivery.dead_letters.letter import STATES, DeadLetter, LetterFilter
 from delivery.domain.vocabulary import OUTCOMES, REASONS
 from delivery.history import EventFilter, Row, archived, parse
 from delivery.postgres.database import Connection
-from delivery.web import queries
+from delivery.web import prefix, queries
 from delivery.web.pages import (
     dead_letter,
     display,
@@ -75,7 +75,7 @@ def find_order(request: Request, order_id: str = "") -> Response:
         number = forms.number(order_id.strip())
     except ValueError as error:
         return error_pages.bad_order_id(request, order_id, str(error))
-    return RedirectResponse(f"/orders/{number}", 303)
+    return RedirectResponse(prefix.address(f"/orders/{number}"), 303)
 
 
 @router.get("/orders/{order_id}")
@@ -166,7 +166,7 @@ def letters(request: Request, connection: Reading) -> Response:
         reasons=REASONS,
         resolutions=STATES,
         is_filtered=bool(form.narrowing),
-        narrowing=rendering.link("", form.narrowing),
+        narrowing=rendering.query(form.narrowing),
         older=last and rendering.link("/dead-letters", form.narrowing | {"before": last}),
         downloads=rendering.downloads("/api/v1/dead-letters", form.narrowing),
         resolve=form.wanted.state == "open"
@@ -219,7 +219,7 @@ def whole_letter(
         is_revealed=is_revealed,
         newer=newer,
         older=older,
-        narrowing=rendering.link("", form.narrowing),
+        narrowing=rendering.query(form.narrowing),
         alike=alike,
         alike_link=rendering.link("/dead-letters", {"reason": letter.reason, "error": alike.cause}),
     )

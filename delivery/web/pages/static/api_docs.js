@@ -1,5 +1,5 @@
 SwaggerUIBundle({
-  url: "/api/v1/openapi.json",
+  url: "v1/openapi.json", // beside this page, wherever a proxy shows it
   dom_id: "#api",
   tryItOutEnabled: true,
   displayRequestDuration: true,
