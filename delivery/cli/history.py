@@ -24,7 +24,7 @@ from delivery.postgres import database
 from delivery.postgres.database import Connection
 
 # A payload may hold personal data, so that a table does not show it.
-TABLE = ("consumed_at", "outcome", "order_id", "event_time", "record", "reason")
+TABLE = ("consumed_at", "outcome", "order_id", "event_time", "record", "reason", "dead_letter_id")
 _COLUMNS = (
     "consumed_at",
     "outcome",
@@ -34,6 +34,7 @@ _COLUMNS = (
     "record_partition",
     "record_offset",
     "reason",
+    "dead_letter_id",
 )
 TABLE_LIMIT = 100
 
@@ -198,5 +199,6 @@ def _say_announcement(connection: Connection, order_id: int) -> None:
 
 
 def _cells(*row: Any) -> tuple[object, ...]:
-    consumed_at, outcome, order_id, event_time, topic, partition, offset, reason = row
-    return consumed_at, outcome, order_id, event_time, f"{topic}/{partition}/{offset}", reason
+    consumed_at, outcome, order_id, event_time, topic, partition, offset, reason, letter = row
+    record = f"{topic}/{partition}/{offset}"
+    return consumed_at, outcome, order_id, event_time, record, reason, letter

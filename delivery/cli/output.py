@@ -9,20 +9,17 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from delivery.cli import times
-from delivery.invisible import escaped, escaped_line
-from delivery.local_time import zones
+from delivery.invisible import escaped
 
 Format = Literal["table", "json", "csv"]
 
 # The column that holds JSON as text; it is embedded as it is.
 _JSON_TEXT = "payload"
-
-_WIDE_ENOUGH = 10_000  # characters; a table takes as many of them as it needs
 
 
 def json_lines(objects: Iterable[Mapping[str, Any]]) -> int:
@@ -50,7 +47,7 @@ def csv_lines(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
     writer = csv.writer(sys.stdout)
     writer.writerow(names)
     for count, row in enumerate(rows, 1):  # noqa: B007 (the last one is the result)
-        writer.writerow([_iso(value) for value in row])
+        writer.writerow([_csv_cell(value) for value in row])
     sys.stdout.flush()
     return count
 
@@ -59,27 +56,19 @@ def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Writes a table for people. Numbers are right-aligned. Times are in
     DELIVERY_DISPLAY_TIMEZONE, and the head of their column names it.
 
-    A cell is one line, and is never folded or cut: where the terminal is narrower than the table,
-    the terminal folds whole lines, and a file or a pipe has lines as long as they need to be.
+    A file or a pipe has a row on one line that is as long as it needs to be. On a terminal a table
+    that is wider than it is laid out anew: see `tables`.
     """
     # Imported here, for other commands to start without it.
-    from rich.console import Console
-    from rich.table import Table
+    from delivery.cli import tables
 
-    layout = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     zone = times.zone()
-    for index, name in enumerate(names):
-        is_time = any(isinstance(row[index], datetime) for row in rows)
-        name = f"{name} ({zones.name(zone)})" if is_time else name
-        is_number = any(isinstance(row[index], int) for row in rows)
-        layout.add_column(name, no_wrap=True, justify="right" if is_number else "left")
-    for row in rows:
-        layout.add_row(*[_cell(value, zone) for value in row])
-    # Captured, because rich would end the process with its own exit code where the reader has gone.
-    console = Console(width=_WIDE_ENOUGH, markup=False, highlight=False, emoji=False)
-    with console.capture() as captured:
-        console.print(layout)
-    sys.stdout.write(captured.get())
+    columns = [
+        tables.Column.of(name, [row[index] for row in rows], zone)
+        for index, name in enumerate(names)
+    ]
+    width = tables.terminal_width() if sys.stdout.isatty() else None
+    sys.stdout.write(tables.laid_out(columns, width))
     sys.stdout.flush()
 
 
@@ -117,15 +106,11 @@ def _json(name: str, value: object) -> str:
             return json.dumps(value, ensure_ascii=False)
 
 
-def _iso(value: object) -> object:
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
-def _cell(value: object, zone: tzinfo) -> str:
+def _csv_cell(value: object) -> object:
     match value:
-        case None:
-            return ""
         case datetime():
-            return zones.text(value, zone)
+            return value.isoformat()
+        case list():
+            return json.dumps(value, ensure_ascii=False)
         case _:
-            return escaped_line(str(value))
+            return value

@@ -20,6 +20,9 @@ Row = dict[str, Any]
 
 WHOLE = 2**31 - 1  # bytes; no value of a column is longer
 
+# Letters that are in memory at once while they are streamed: their values may be megabytes each.
+STREAMED, STREAMED_WHOLE = 1000, 20
+
 _COUNT_OPEN = """
 SELECT r.reason, (SELECT count(*) FROM (
            SELECT FROM dead_letters AS l
@@ -27,11 +30,17 @@ SELECT r.reason, (SELECT count(*) FROM (
 FROM unnest(%s::text[]) AS r (reason)
 """
 
-_OLDEST_FIRST = f"""
-SELECT dead_letter_id, consumed_at, reason, order_id, record_topic, record_partition, record_offset,
-       record_time, error, resolved_at, resolution, resolution_note, resolved_by
-FROM dead_letters WHERE {MATCHES} ORDER BY dead_letter_id LIMIT %(limit)s
-"""  # noqa: S608 (constants only)
+_LETTER = """
+SELECT dead_letter_id, consumed_at, reason, error, order_id, resolved_at, resolution,
+       resolution_note, resolved_by, record_topic, record_partition, record_offset, record_topic_id,
+       record_time, record_headers, erasure_id,
+       substring(record_key FOR %(bytes)s) AS record_key,
+       substring(record_value FOR %(bytes)s) AS record_value,
+       octet_length(record_value) AS value_bytes
+FROM dead_letters
+"""
+
+_OLDEST_FIRST = f"{_LETTER} WHERE {MATCHES} ORDER BY dead_letter_id LIMIT %(limit)s"
 
 _NEWEST_FIRST = f"""
 SELECT dead_letter_id, consumed_at, reason, left(error, 500) AS error, order_id, record_topic,
@@ -45,15 +54,7 @@ ORDER BY dead_letter_id DESC LIMIT %(limit)s
 
 _OPEN_IDS = f"SELECT dead_letter_id FROM dead_letters WHERE {MATCHES} ORDER BY dead_letter_id"  # noqa: S608
 
-_FIND = """
-SELECT dead_letter_id, consumed_at, reason, error, order_id, resolved_at, resolution,
-       resolution_note, resolved_by, record_topic, record_partition, record_offset, record_topic_id,
-       record_time, record_headers, erasure_id,
-       substring(record_key FOR %(bytes)s) AS record_key,
-       substring(record_value FOR %(bytes)s) AS record_value,
-       octet_length(record_value) AS value_bytes
-FROM dead_letters WHERE dead_letter_id = ANY(%(ids)s)
-"""
+_FIND = f"{_LETTER} WHERE dead_letter_id = ANY(%(ids)s)"
 
 _AT = """
 SELECT dead_letter_id FROM dead_letters
@@ -95,14 +96,17 @@ def count_open(connection: Connection, at_most: int | None = None) -> dict[str, 
 
 
 def oldest_first(
-    connection: Connection, wanted: LetterFilter, limit: int | None = None
-) -> Iterator[Row]:
-    """Letters by the names of their columns, without the records' contents.
+    connection: Connection, wanted: LetterFilter, limit: int | None = None, *, beginning_bytes: int
+) -> Iterator[DeadLetter]:
+    """The letters that match. Of their records' keys and values `beginning_bytes` are read.
 
     Streamed by a cursor of the server: memory does not grow with their number.
     """
     with connection.cursor("dead_letters", row_factory=dict_row) as cursor:
-        yield from cursor.execute(_OLDEST_FIRST, vars(wanted) | {"limit": limit})
+        cursor.itersize = STREAMED_WHOLE if beginning_bytes else STREAMED
+        given = vars(wanted) | {"limit": limit, "bytes": beginning_bytes}
+        for row in cursor.execute(_OLDEST_FIRST, given, binary=True):  # a record's bytes as bytes
+            yield _letter(**row)
 
 
 def newest_first(

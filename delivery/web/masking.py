@@ -73,8 +73,12 @@ def mask_header(name: str) -> str:
 
 def masked_letter(members: dict[str, Any]) -> dict[str, Any]:
     """A dead letter's members, with a mask in the place of each content that there is."""
-    names = ("record_key", "record_value", "resolution_note")
-    masked = {name: _mask_text(members[name]) for name in names}
+    return masked_record(members) | {"resolution_note": _mask_text(members["resolution_note"])}
+
+
+def masked_record(members: dict[str, Any]) -> dict[str, Any]:
+    """The same for the contents of its record alone: key, value and headers."""
+    masked = {name: _mask_text(members[name]) for name in ("record_key", "record_value")}
     headers = [
         {"key": mask_header(header["key"]), "value": _mask_text(header["value"])}
         for header in members["record_headers"]

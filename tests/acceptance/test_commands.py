@@ -132,11 +132,12 @@ def test_a_table_shows_no_payload_and_breaks_no_line(
     header, event, letter = done.stdout.splitlines()
     assert header.split() == [
         "consumed_at", "(UTC)", "outcome", "order_id", "event_time", "(UTC)", "record", "reason",
+        "dead_letter_id",
     ]  # fmt: skip
     assert event.split() == [
         "2026-11-01", "12:00:00", "created", "1", "2026-11-01", "12:00:00", "orders/0/1",
     ]  # fmt: skip
-    assert letter.split()[2:] == ["rejected", "orders/0/99", "not_json"]
+    assert letter.split()[2:] == ["rejected", "orders/0/99", "not_json", "1"]
 
 
 @pytest.mark.parametrize("form", ["table", "json", "csv"])

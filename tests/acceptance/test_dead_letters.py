@@ -1,6 +1,8 @@
 """`delivery dead-letters`, as people run it: real processes, exit codes, stdout and stderr."""
 
+import csv
 import getpass
+import io
 import json
 import re
 import signal
@@ -36,10 +38,11 @@ SELECT (SELECT count(*) FROM processed_events), (SELECT count(*) FROM deliveries
        (SELECT count(*) FROM dead_letters WHERE resolution IS NULL)
 """
 
-# A letter in the list as JSON: all but its contents.
+# A letter in the list as JSON or CSV.
 COLUMNS = ("dead_letter_id", "consumed_at", "reason", "order_id", "record_topic",
            "record_partition", "record_offset", "record_time", "error", "resolved_at",
-           "resolution", "resolution_note", "resolved_by")  # fmt: skip
+           "resolution", "resolution_note", "resolved_by", "record_key", "record_value",
+           "record_headers", "erasure_id")  # fmt: skip
 
 
 def add(
@@ -109,6 +112,66 @@ def test_json_is_one_object_a_line_with_the_names_of_columns(database_url: str) 
     assert [letter["resolution_note"] for letter in listed] == ["a test", None, None, None]
     assert (listed[2]["order_id"], listed[2]["record_offset"]) == (5, 12)
     assert listed[2]["record_time"] == "2026-11-01T12:00:00+00:00"
+
+
+def test_a_list_for_programs_has_the_contents_masked_unless_they_are_asked_for(
+    connection: Connection, database_url: str
+) -> None:
+    headers = '[{"key": "__TypeId__", "value": "a.B"}, {"key": "kim", "value_hex": "ff00"}]'
+    add(connection, 1, "문 앞".encode(), key=b"\0\7", headers=headers)
+    add(connection, 2, None, "tombstone")
+    add(connection, 3, b"{" * 300_000, headers="[]")
+    columns = ("record_key", "record_value", "record_headers")
+
+    def listed(*options: str) -> tuple[list[Any], list[Any]]:
+        of_json = objects(dead_letters(database_url, "list", "--format", "json", *options))
+        done = dead_letters(database_url, "list", "--format", "csv", *options)
+        assert (done.returncode, done.stderr) == (0, "")
+        csv.field_size_limit(1_000_000)
+        of_csv = list(csv.DictReader(io.StringIO(done.stdout, newline="")))
+        assert tuple(of_csv[0]) == COLUMNS
+        for row in of_csv:
+            row["record_headers"] = json.loads(row["record_headers"])
+        return [[[row[c] for c in columns] for row in rows] for rows in (of_json, of_csv)]
+
+    of_json, of_csv = listed()
+    assert of_json == [
+        [
+            "[masked]",
+            "[masked]",
+            [
+                {"key": "__TypeId__", "value": "[masked]"},
+                {"key": "[masked]", "value": "[masked]"},
+            ],
+        ],
+        [None, None, []],
+        [None, "[masked]", []],
+    ]
+    assert of_csv == [[cell or "" if cell != [] else cell for cell in row] for row in of_json]
+
+    of_json, of_csv = listed("--show-personal-data")
+    contents = [
+        {"key": "__TypeId__", "value": "a.B"},
+        {"key": "kim", "value": "0xff00"},
+    ]
+    assert of_json[0] == of_csv[0] == ["0x0007", "문 앞", contents]
+    assert (of_json[2][1], of_csv[2][1]) == ("{" * 300_000, "{" * 300_000)
+
+
+def test_a_table_has_no_contents_to_show(database_url: str) -> None:
+    done = dead_letters(database_url, "list", "--show-personal-data")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--show-personal-data needs --format json or csv" in done.stderr
+
+
+@pytest.mark.usefixtures("letters")
+def test_history_names_the_letter_that_show_takes(database_url: str) -> None:
+    table = delivery("history", "--outcome", "rejected", database_url=database_url).stdout
+    *_, shown = table.splitlines()[-1].split()
+    assert shown == "4"
+    told = delivery("history", "6", "--format", "json", database_url=database_url).stdout
+    assert json.loads(told)["dead_letter_id"] == 4
+    assert "12 h ahead" in dead_letters(database_url, "show", shown).stdout
 
 
 @pytest.mark.usefixtures("letters")
