@@ -15,7 +15,7 @@ from delivery.cli.arguments import require_text
 from delivery.domain.event import Contract
 from delivery.errors import SettingsError
 from delivery.postgres import database
-from delivery.settings import KafkaSettings, WebSettings, WorkerSettings
+from delivery.settings import KafkaSettings, OidcSettings, WebSettings, WorkerSettings
 from delivery.web.listener import is_loopback, listening, url
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def serve(
     kafka = settings.load_if_set(KafkaSettings)
     log.configure(web.log_level, limits_repeats=True)
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # what it says we say ourselves
-    server = _server(web, kafka)
+    oidc = settings.load(OidcSettings) if web.web_login == "oidc" else None
+    server = _server(web, kafka, oidc)
     _require_readable(web)
     if web.web_operator_database_url is not None:
         _require_operator(web.web_operator_database_url)
@@ -119,7 +120,9 @@ def _warn_of_strangers(listener: "socket.socket", shows_personal_data: bool) -> 
         )
 
 
-def _server(web: WebSettings, kafka: KafkaSettings | None) -> "uvicorn.Server":
+def _server(
+    web: WebSettings, kafka: KafkaSettings | None, oidc: OidcSettings | None
+) -> "uvicorn.Server":
     """The server. Raises SettingsError where the extra `web` is not installed."""
     try:
         from delivery.web.app import create_app
@@ -130,7 +133,7 @@ def _server(web: WebSettings, kafka: KafkaSettings | None) -> "uvicorn.Server":
         ) from error
     worker = settings.load(WorkerSettings)
     contract = Contract(worker.event_timezone, worker.max_future_skew)
-    return make_server(create_app(web, kafka, contract))
+    return make_server(create_app(web, kafka, contract, oidc))
 
 
 def _require_readable(web: WebSettings) -> None:

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings
 from delivery.errors import SettingsError
 from delivery.settings import unknown
 from delivery.settings.kafka import KafkaSettings
+from delivery.settings.oidc import OidcSettings
 from delivery.settings.values import (
     CONFIG,
     PREFIX,
@@ -45,6 +46,7 @@ __all__ = [
     "DisplaySettings",
     "KafkaSettings",
     "MonitoringSettings",
+    "OidcSettings",
     "WebSettings",
     "WorkerSettings",
     "check",
@@ -126,7 +128,7 @@ class WebSettings(BaseSettings):
     display_timezone: Zone = UTC  # for a visitor who has chosen none
     web_kafka_ui_url: KafkaUiUrl | None = None  # where a record's coordinates lead
     web_activity_horizon: Horizon = timedelta(days=7)  # so far back minutes are counted
-    web_login: Literal["none", "basic", "proxy"] = "none"
+    web_login: Literal["none", "basic", "proxy", "oidc"] = "none"
     web_users_file: ReadableFile | None = None  # NAME:HASH, as `htpasswd -B` writes it
     web_trusted_proxies: Networks = ()
     web_user_header: HeaderName = "X-Forwarded-User"
@@ -172,6 +174,7 @@ KINDS: tuple[type[BaseSettings], ...] = (
     MonitoringSettings,
     DisplaySettings,
     WebSettings,
+    OidcSettings,
 )
 
 Loaded = TypeVar("Loaded", bound=BaseSettings)

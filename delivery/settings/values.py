@@ -107,6 +107,12 @@ def _between_an_hour_and_a_year(value: timedelta) -> timedelta:
     return value
 
 
+def _between_a_minute_and_a_month(value: timedelta) -> timedelta:
+    if not timedelta(minutes=1) <= value <= timedelta(days=31):
+        raise ValueError("must be between a minute and 31 days, such as PT8H")
+    return value
+
+
 def _not_negative(value: timedelta) -> timedelta:
     if value < timedelta(0):
         raise ValueError("must not be negative")
@@ -188,6 +194,7 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 SessionTimeout = Annotated[Duration, AfterValidator(_between_a_second_and_half_an_hour)]
 Skew = Annotated[Duration, AfterValidator(_not_negative)]
 WebTimeout = Annotated[Duration, AfterValidator(_between_a_second_and_half_an_hour)]
+SessionLifetime = Annotated[Duration, AfterValidator(_between_a_minute_and_a_month)]
 Horizon = Annotated[Duration, AfterValidator(_between_an_hour_and_a_year)]
 Zone = Annotated[tzinfo, BeforeValidator(_zone)]
 BootstrapServers = Annotated[str, AfterValidator(_bootstrap_servers)]

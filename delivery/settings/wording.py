@@ -15,6 +15,11 @@ HINTS = {
     "database (`delivery dev` starts one and prints its URL)",
     "DELIVERY_KAFKA_BOOTSTRAP_SERVERS": "the Kafka to use, such as host:9092 "
     "(`delivery dev` starts one and prints its address)",
+    "DELIVERY_WEB_OIDC_ISSUER": "the provider of DELIVERY_WEB_LOGIN=oidc, such as "
+    "https://login.example.com/realms/staff",
+    "DELIVERY_WEB_OIDC_CLIENT_ID": "the name of this service at the provider",
+    "DELIVERY_WEB_OIDC_REDIRECT_URL": "the address of these pages followed by /login/callback, as "
+    "the provider knows it",
 }
 
 # By pydantic's kind of error, with what it knows of the bound. What has no entry here raises a

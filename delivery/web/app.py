@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -21,7 +21,7 @@ from starlette.types import Scope
 from delivery import __version__
 from delivery.domain.event import Contract
 from delivery.errors import NotMigratedError, UnavailableError
-from delivery.settings import KafkaSettings, WebSettings
+from delivery.settings import KafkaSettings, OidcSettings, WebSettings
 from delivery.settings.values import LONGEST_SESSION_TIMEOUT
 from delivery.web import health
 from delivery.web.activity import Activity
@@ -40,6 +40,9 @@ from delivery.web.prefix import Prefix
 from delivery.web.request_ids import RequestIds
 from delivery.web.watermark import Watermark
 
+if TYPE_CHECKING:
+    from delivery.web.login.method import Refused
+
 log = structlog.get_logger()
 
 STATIC = Path(__file__).parent / "pages" / "static"
@@ -51,10 +54,13 @@ DESCRIPTION = (
 
 
 def create_app(
-    settings: WebSettings, kafka: KafkaSettings | None = None, contract: Contract | None = None
+    settings: WebSettings,
+    kafka: KafkaSettings | None = None,
+    contract: Contract | None = None,
+    oidc: OidcSettings | None = None,
 ) -> FastAPI:
     """The application. Without `kafka` it does not know the lag. By `contract` letters are
-    replayed, where the pages may do that.
+    replayed, where the pages may do that; `oidc` is the provider of that login.
 
     `app.state` has settings, pool, activity, watermark and lag. Nothing is connected before it is
     started.
@@ -88,6 +94,8 @@ def create_app(
     app.add_middleware(Compression)
     if settings.web_login != "none":
         _ask_for_login(app, settings)
+    if oidc is not None:
+        _begin_sessions(app, settings, oidc)
     app.add_middleware(
         AllowedHosts,
         names=(*settings.web_allowed_hosts, settings.web_host.lower()),
@@ -126,6 +134,23 @@ def _ask_for_login(app: FastAPI, settings: WebSettings) -> None:
     from delivery.web.login.middleware import Login, method
 
     app.add_middleware(Login, settings=settings, method=method(settings), on_refusal=_refused_login)
+
+
+def _begin_sessions(app: FastAPI, settings: WebSettings, oidc: OidcSettings) -> None:
+    """Lets people log in at a provider. It is imported for that alone, with its libraries."""
+    from delivery.web.login import routes, sessions
+    from delivery.web.login.oidc import Provider
+    from delivery.web.login.tokens import key
+
+    app.state.provider = Provider(oidc, settings.web_path_prefix)
+    app.include_router(routes.router)
+    app.add_middleware(
+        sessions.middleware,
+        key=key(settings.web_session_key_file),
+        lifetime=oidc.web_oidc_session_lifetime,
+        path_prefix=settings.web_path_prefix,
+        is_secure=oidc.is_secure,
+    )
 
 
 def _let_act(app: FastAPI, url: SecretStr, contract: Contract) -> None:
@@ -213,9 +238,13 @@ _FOR_PEOPLE_TOO = (400, 403, 413)
 
 def _response(request: Request, problem: Problem, detail: str | None = None) -> Response:
     """For programs below /api, for people elsewhere; `detail` is for people too."""
-    if request.url.path.startswith(("/api", "/healthz", "/readyz")):
+    if _is_for_programs(request):
         return problems.response(problem)
     return error_pages.page(request, problem.status, detail and formatting.sentence(detail))
+
+
+def _is_for_programs(request: Request) -> bool:
+    return request.url.path.startswith(("/api", "/healthz", "/readyz"))
 
 
 def _refused_host(scope: Scope) -> Response:
@@ -223,8 +252,15 @@ def _refused_host(scope: Scope) -> Response:
     return _response(Request(scope), problem(400, detail), detail)
 
 
-def _refused_login(scope: Scope, status: int, detail: str) -> Response:
-    return _response(Request(scope), problem(status, detail), detail)
+def _refused_login(scope: Scope, refused: "Refused") -> Response:
+    request, detail = Request(scope), refused.detail
+    if refused.way_in is None or _is_for_programs(request):
+        return _response(request, problem(refused.status, detail), detail)
+    link = refused.way_in, "Log in"
+    page = error_pages.page(request, refused.status, formatting.sentence(detail), link)
+    # Not a redirect: one that leads elsewhere is refused to a form (form-action 'self').
+    page.headers["Refresh"] = f"0; url={refused.way_in}"
+    return page
 
 
 def _bug(scope: Scope) -> Response:

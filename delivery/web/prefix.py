@@ -40,3 +40,11 @@ def base() -> str:
 def address(path: str) -> str:
     """Where a browser finds this path of ours."""
     return f"{base()}{path}"
+
+
+def own_path(text: str) -> str:
+    """The text if it is a path of ours, else the first page: no link leads elsewhere by way of one
+    of ours.
+    """
+    is_ours = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable()
+    return text if is_ours else "/"

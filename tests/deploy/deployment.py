@@ -136,4 +136,5 @@ READ_BY: dict[str, list[type[BaseSettings]]] = {
     ],
     "migrate": [settings.DatabaseSettings],
     "serve": [settings.WebSettings, settings.KafkaSettings],
+    "serve with DELIVERY_WEB_LOGIN=oidc": [settings.OidcSettings],
 }

@@ -20,7 +20,7 @@ def versions(text: str) -> dict[str, str]:
 
 REQUIREMENTS = (ROOT / "deploy" / "requirements.txt").read_text()
 INSTALLED = versions(REQUIREMENTS)
-ELSEWHERE = {"colorama"}  # on Windows
+ELSEWHERE = {"colorama", "httpx2-jsfetch"}  # on Windows, and in a browser
 LICENCES = dict(
     re.findall(
         r"^\| ([a-z].*?) \| \S+ \| (.+) \|$", (ROOT / "docs/licences.md").read_text(), re.MULTILINE

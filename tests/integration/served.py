@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from delivery.settings import KafkaSettings, WebSettings
+from delivery.settings import KafkaSettings, OidcSettings, WebSettings
 from delivery.web.app import create_app
 from delivery.web.listener import listening, url
 from delivery.web.server import make_server
@@ -21,10 +21,15 @@ _AGE = re.compile(r'<span class="age">[^<]*</span>')
 
 
 @contextmanager
-def served(database_url: str, kafka: KafkaSettings | None = None, **settings: Any) -> Iterator[str]:
+def served(
+    database_url: str,
+    kafka: KafkaSettings | None = None,
+    oidc: OidcSettings | None = None,
+    **settings: Any,
+) -> Iterator[str]:
     """Serves this database and gives the server's address, such as http://127.0.0.1:34567."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    app = create_app(WebSettings(web_database_url=database_url, **settings), kafka)
+    app = create_app(WebSettings(web_database_url=database_url, **settings), kafka, oidc=oidc)
     server = make_server(app)
     with listening("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, args=([listener],), name="served")

@@ -102,6 +102,7 @@ class Basic:
 
     users: UsersFile
     challenge: str | None = 'Basic realm="delivery", charset="UTF-8"'
+    open_paths: Collection[str] = ()
 
     def who(self, scope: Scope, headers: Headers) -> tuple[str, Collection[str]] | Refused:
         """The name, and no groups."""

@@ -16,17 +16,20 @@ from delivery.web.login.basic import Basic, UsersFile
 from delivery.web.login.identity import Identity, identity
 from delivery.web.login.method import Method, Refused
 from delivery.web.login.proxy import Proxy
+from delivery.web.login.sessions import Sessions
 from delivery.web.middleware import PROBES
 
 log = structlog.get_logger()
 
-OnRefusal = Callable[[Scope, int, str], Response]
+OnRefusal = Callable[[Scope, Refused], Response]
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 def method(settings: WebSettings) -> Method:
     """The way to log in that the settings choose. Raises SettingsError where it can't work."""
+    if settings.web_login == "oidc":
+        return Sessions()
     if settings.web_login == "basic":
         assert settings.web_users_file is not None  # noqa: S101 (the settings see to it)
         return Basic(UsersFile(settings.web_users_file))
@@ -45,7 +48,7 @@ class Login:
         self.on_refusal = on_refusal  # makes the response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PROBES:
+        if scope["type"] != "http" or scope["path"] in (*PROBES, *self.method.open_paths):
             await self.app(scope, receive, send)
             return
         found = await run_in_threadpool(self._find, scope)  # a hash is slow on purpose
@@ -54,7 +57,7 @@ class Login:
             await self.app(scope, receive, send)
             return
         log.warning("refused a request", status=found.status, why=found.detail)
-        response = self.on_refusal(scope, found.status, found.detail)
+        response = self.on_refusal(scope, found)
         if found.status == HTTPStatus.UNAUTHORIZED and self.method.challenge:
             response.headers["WWW-Authenticate"] = self.method.challenge
         await response(scope, receive, send)

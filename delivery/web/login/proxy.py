@@ -20,6 +20,7 @@ class Proxy:
     user_header: str
     groups_header: str
     challenge: str | None = None
+    open_paths: Collection[str] = ()
 
     def who(self, scope: Scope, headers: Headers) -> tuple[str, Collection[str]] | Refused:
         """The name and the groups. Two headers may be the client's and the proxy's: refused."""

@@ -55,7 +55,7 @@ def read(name: str) -> tzinfo:
 
 def chosen(name: str, back: str) -> Response:
     """Leads back to the page with the zone kept; an empty name forgets it. Raises ValueError."""
-    response = RedirectResponse(prefix.address(_own(back)), 303)
+    response = RedirectResponse(prefix.address(prefix.own_path(back)), 303)
     path = prefix.base() or "/"  # what else the host serves does not see it
     if not name.strip():
         response.delete_cookie(COOKIE, path=path)
@@ -71,9 +71,3 @@ def _of_cookie(request: Request) -> tzinfo | None:
         return read(request.cookies.get(COOKIE, ""))
     except ValueError:
         return None
-
-
-def _own(back: str) -> str:
-    """A path of ours: no link leads elsewhere by way of this one."""
-    is_ours = back.startswith("/") and not back.startswith(("//", "/\\")) and back.isprintable()
-    return back if is_ours else "/"

@@ -5,9 +5,11 @@ from http import HTTPStatus
 
 from fastapi import Request, Response
 
-from delivery.web import request_ids
+from delivery.web import prefix, request_ids
 from delivery.web.pages import rendering
 from delivery.web.pool import RETRY_AFTER_S
+
+Link = tuple[str, str]  # an address, and its words
 
 UNAVAILABLE = "The database can't be reached. This page works again as soon as it does."
 
@@ -21,13 +23,16 @@ _DETAILS = {
 }
 
 
-def page(request: Request, status: int, detail: str | None = None) -> Response:
-    """The page for a status; `detail` says more than the status does."""
+def page(
+    request: Request, status: int, detail: str | None = None, link: Link | None = None
+) -> Response:
+    """The page for a status; `detail` says more than the status does, `link` leads on."""
     heading = HTTPStatus(status).phrase
     detail = detail or _DETAILS.get(status, heading)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         detail += f" Its request is {request_ids.current()}."
-    response = _page(request, status, heading, detail, finds_orders=status < 500)
+    response = _page(request, status, heading, detail, link=link,
+                     finds_orders=status < 500 and link is None)  # fmt: skip
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers.update({"Retry-After": str(RETRY_AFTER_S)})
     return response
@@ -62,6 +67,7 @@ def _page(
     advice: Sequence[str] = (),
     *,
     finds_orders: bool,
+    link: Link | None = None,
     value: str = "",
     errors: dict[str, str] | None = None,
 ) -> Response:
@@ -73,6 +79,7 @@ def _page(
         detail=detail,
         advice=advice,
         finds_orders=finds_orders,
+        link=link or (prefix.address("/"), "Overview"),
         value=value,
         errors=errors or {},
     )

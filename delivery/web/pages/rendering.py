@@ -46,6 +46,7 @@ def _may(request: Request) -> dict[str, Any]:
     roles = identity.roles if identity and tokens else frozenset()
     return {
         "identity": identity,
+        "logs_out": hasattr(request.app.state, "provider"),
         "has_actions": tokens is not None,
         "acts": "operator" in roles,
         "reveals": "personal_data" in roles and not shows_personal_data(request),
