@@ -18,12 +18,14 @@ from sqlalchemy import (
     Select,
     Subquery,
     Text,
+    and_,
     bindparam,
     case,
     cast,
     func,
     literal_column,
     null,
+    or_,
     select,
     tuple_,
     union_all,
@@ -32,6 +34,7 @@ from sqlalchemy.dialects.postgresql import psycopg
 
 from delivery.domain.vocabulary import EVENT_OUTCOMES, OUTCOMES, Outcome
 from delivery.history.filter import COLUMNS, COORDINATES, ORDER, EventFilter, Position
+from delivery.postgres.named_order import NAMED_ORDER
 from delivery.postgres.tables import Time, dead_letters, duplicate_events, processed_events
 
 _DIALECT = psycopg.dialect()  # type: ignore[no-untyped-call]
@@ -252,7 +255,9 @@ def _conditions(
     columns: Mapping[str, ColumnElement[Any]], given: frozenset[str]
 ) -> Iterator[ColumnElement[bool]]:
     consumed_at = columns["consumed_at"]
-    for name in ("order_id", *COORDINATES):
+    if "order_id" in given:
+        yield _of_order(columns["order_id"])
+    for name in COORDINATES:
         if name in given:
             yield columns[name] == bindparam(name)
     if "since" in given:
@@ -270,3 +275,13 @@ def _conditions(
         after = [bindparam(a, type_=c.type) for a, c in zip(_AFTER, position, strict=True)]
         yield consumed_at >= after[0]
         yield tuple_(*position) > tuple_(*after)
+
+
+def _of_order(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a row is of the order. A letter may name it in bytes that nobody can read else."""
+    order_id: BindParameter[int] = bindparam("order_id", type_=BigInteger)
+    is_of_order = column == order_id
+    if column is not dead_letters.c.order_id:
+        return is_of_order
+    named = literal_column(NAMED_ORDER, Text) == cast(order_id, Text)
+    return or_(is_of_order, and_(column.is_(None), named))

@@ -34,6 +34,7 @@ from delivery.domain.vocabulary import (
     RESOLUTIONS,
     STATUSES,
 )
+from delivery.postgres.named_order import NAMED_ORDER
 
 NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
@@ -185,6 +186,11 @@ dead_letters = Table(
     Index(None, "order_id"),
     Index(None, "consumed_at"),
     Index(None, "reason", "dead_letter_id"),
+    Index(
+        "ix_dead_letters_named_order",
+        text(f"({NAMED_ORDER})"),
+        postgresql_where=text("order_id IS NULL"),
+    ),
     Index("ix_dead_letters_unresolved", "reason", postgresql_where=text("resolved_at IS NULL")),
 )
 
