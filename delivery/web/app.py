@@ -35,6 +35,7 @@ from delivery.web.middleware import ResponseMiddleware
 from delivery.web.pages import error_pages, formatting
 from delivery.web.pages import routes as pages
 from delivery.web.pages.display import VisitorsZone
+from delivery.web.pages.language import VisitorsLanguage
 from delivery.web.pool import Pool
 from delivery.web.prefix import Prefix
 from delivery.web.request_ids import RequestIds
@@ -103,6 +104,7 @@ def create_app(
     )
     app.add_middleware(ResponseMiddleware, on_bug=_bug)
     app.add_middleware(VisitorsZone)
+    app.add_middleware(VisitorsLanguage)
     app.add_middleware(Prefix, prefix=settings.web_path_prefix)
     app.add_middleware(RequestIds)  # the outermost one
     return app
@@ -210,8 +212,8 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> Response:
-        detail = _DETAILS[error.status_code]
-        told = detail if error.status_code in _FOR_PEOPLE_TOO else None
+        detail = DETAILS[error.status_code]
+        told = detail if error.status_code in FOR_PEOPLE_TOO else None
         response = _response(request, problem(error.status_code, detail), told)
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             is_form = "POST" in (error.headers or {}).get("Allow", "")
@@ -220,7 +222,7 @@ def _handle_errors(app: FastAPI) -> None:
 
 
 # Where the framework itself refuses a request.
-_DETAILS = defaultdict(
+DETAILS = defaultdict(
     lambda: "the request can't be answered",
     {
         404: "there is nothing at this address: the HTTP API is described at api/docs",
@@ -233,7 +235,7 @@ _DETAILS = defaultdict(
 )
 
 
-_FOR_PEOPLE_TOO = (400, 403, 413)
+FOR_PEOPLE_TOO = (400, 403, 413)
 
 
 def _response(request: Request, problem: Problem, detail: str | None = None) -> Response:

@@ -13,7 +13,7 @@ Link = tuple[str, str]  # an address, and its words
 
 UNAVAILABLE = "The database can't be reached. This page works again as soon as it does."
 
-_DETAILS = {
+DETAILS = {
     400: "The request can't be understood.",
     404: "There is no such page.",
     405: "These pages can only be read.",
@@ -28,7 +28,7 @@ def page(
 ) -> Response:
     """The page for a status; `detail` says more than the status does, `link` leads on."""
     heading = HTTPStatus(status).phrase
-    detail = detail or _DETAILS.get(status, heading)
+    detail = detail or DETAILS.get(status, heading)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         detail += f" Its request is {request_ids.current()}."
     response = _page(request, status, heading, detail, link=link,

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from delivery.local_time import zones
 from delivery.status.words import age
-from delivery.web.pages import display
+from delivery.web.pages import display, language
 
 _EXACT, _OF_ARRIVAL = 6, 3  # digits of a second
 _TIMESPECS = {0: "seconds", _OF_ARRIVAL: "milliseconds", _EXACT: "microseconds"}
@@ -39,8 +39,9 @@ def format_time(time: datetime, digits: int = _EXACT) -> Markup:
     shown = Markup('<time datetime="{}" title="{}">{}</time>').format(whole, whole, text)
     if digits != _OF_ARRIVAL:
         return shown
-    ago = age(datetime.now(UTC) - time)  # in one element: a phone's cell has two columns
-    return Markup('<span>{} <span class="age">{} ago</span></span>').format(shown, ago)
+    # In one element: a phone's cell has two columns.
+    ago = language.told(f"{age(datetime.now(UTC) - time)} ago")
+    return Markup('<span>{} <span class="age">{}</span></span>').format(shown, ago)
 
 
 def distance(span: timedelta) -> str:

@@ -13,7 +13,7 @@ from delivery.web.lag import Earlier, LagStatus
 
 # A partition's standing, and the outcome whose colour it has.
 Standing = Literal["no reader", "late", "catching up", "up to date"]
-_COLOURS: dict[Standing, str] = {
+COLOURS: dict[Standing, str] = {
     "no reader": "rejected",
     "late": "rejected",
     "catching up": "conflict",
@@ -69,7 +69,7 @@ def _members(group: Group | None) -> list[dict[str, str]]:
 def _partition(p: Behind, group: Group | None, now: datetime) -> Partition:
     standing = _standing(p, group, now)
     oldest = None if p.oldest is None else age(now - p.oldest)
-    return Partition(f"{p.topic}/{p.partition}", p.lag, oldest, standing, _COLOURS[standing])
+    return Partition(f"{p.topic}/{p.partition}", p.lag, oldest, standing, COLOURS[standing])
 
 
 def _standing(p: Behind, group: Group | None, now: datetime) -> Standing:

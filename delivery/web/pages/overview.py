@@ -28,7 +28,7 @@ class Span(NamedTuple):
 SPANS = {
     "hour": Span(timedelta(hours=1), timedelta(minutes=1), "a minute", "%H:%M"),
     "day": Span(timedelta(days=1), timedelta(minutes=15), "in 15 minutes", "%H:%M"),
-    "week": Span(timedelta(days=7), timedelta(hours=2), "in 2 hours", "%b %d, %H:%M"),
+    "week": Span(timedelta(days=7), timedelta(hours=2), "in 2 hours", "%m-%d %H:%M"),
 }
 
 

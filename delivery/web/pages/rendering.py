@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from delivery.web import masking, prefix
-from delivery.web.pages import display, escaping, formatting, kafka_ui
+from delivery.web.pages import display, escaping, formatting, kafka_ui, language
 
 if TYPE_CHECKING:
     from delivery.web.login.identity import Identity
@@ -84,12 +84,12 @@ def _value(value: object) -> Markup:
     """A value of a column, whatever its kind."""
     match value:
         case None:
-            return Markup('<span class="none">none</span>')
+            return Markup('<span class="none">{}</span>').format(language.gettext("none"))
         case masking.MASK:
-            return Markup('<span class="masked">{}</span>').format(value)
+            return Markup('<span class="masked">{}</span>').format(language.gettext(value))
         case datetime() if value.tzinfo is None:
-            return Markup('{} <span class="gap">as sent, without offset</span>').format(
-                value.isoformat(" ")
+            return Markup('{} <span class="gap">{}</span>').format(
+                value.isoformat(" "), language.gettext("as sent, without offset")
             )
         case datetime():
             return formatting.format_time(value)
@@ -110,7 +110,10 @@ def _environment() -> Environment:
         auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
     )
+    of_extension: Any = environment  # mypy does not know what the extension adds
+    of_extension.install_gettext_callables(language.gettext, language.ngettext, newstyle=True)
     environment.filters |= {
         "untrusted": escaping.untrusted,
         "value": _value,
@@ -120,8 +123,15 @@ def _environment() -> Environment:
         "size": formatting.size,
         "sentence": formatting.sentence,
         "code": _code,
+        "told": language.told,
+        "word": language.word,
     }
-    environment.globals |= {"zone": display.described, "base": prefix.base}
+    environment.globals |= {
+        "zone": display.described,
+        "base": prefix.base,
+        "language": language.language,
+        "languages": language.NAMES,
+    }
     return environment
 
 

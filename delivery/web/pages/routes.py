@@ -19,6 +19,7 @@ from delivery.web.pages import (
     error_pages,
     formatting,
     forms,
+    language,
     overview,
     rendering,
 )
@@ -66,6 +67,15 @@ def time_zone(request: Request, name: str = "", back: str = "/") -> Response:
         return display.chosen(name, back)
     except ValueError as error:
         return error_pages.page(request, 422, formatting.sentence(str(error)))
+
+
+@router.get("/language")
+def choose_language(request: Request, name: str = "", back: str = "/") -> Response:
+    """Keeps the language in which this visitor reads the pages."""
+    try:
+        return language.chosen(name, back)
+    except ValueError as error:
+        return error_pages.page(request, 422, str(error))
 
 
 @router.get("/orders")

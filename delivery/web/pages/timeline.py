@@ -7,7 +7,7 @@ from delivery.domain.event import DELIVERY_COLUMNS, OrderCreated
 from delivery.history import Row
 from delivery.postgres.columns import PERSONAL
 from delivery.web import json_text, masking
-from delivery.web.pages import changes, formatting
+from delivery.web.pages import changes, formatting, language
 from delivery.web.pages.changes import Change, Step
 
 # Characters of one payload. More than some screens of it nobody reads on a page.
@@ -30,7 +30,10 @@ def delivery(row: Row, is_masked: bool) -> Row:
     """The delivery's status, and its other columns with their values in the order to show them."""
     fields = [(name, _value(name, row[name], is_masked)) for name in _FACTS]
     if row["is_erased"]:
-        fields = [(name, ERASED if name in PERSONAL else value) for name, value in fields]
+        fields = [
+            (name, language.gettext(ERASED) if name in PERSONAL else value)
+            for name, value in fields
+        ]
     return {"status": row["status"], "fields": fields}
 
 
@@ -93,5 +96,6 @@ def _value(column: str, value: object, is_masked: bool) -> object:
     if is_masked and column in masking.PERSONAL_COLUMNS and value is not None:
         return masking.mask(value)
     if isinstance(value, str) and len(value) > SHOWN_TEXT:
-        return f"{value[:SHOWN_TEXT]}… (the first of {formatting.number(len(value))} characters)"
+        of_all = f"the first of {formatting.number(len(value))} characters"
+        return f"{value[:SHOWN_TEXT]}… ({language.told(of_all)})"
     return value
