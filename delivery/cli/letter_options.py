@@ -38,6 +38,16 @@ WithError = Annotated[
         "`groups`.",
     ),
 ]
+WithText = Annotated[
+    str | None,
+    typer.Option(
+        "--text",
+        callback=require_text,
+        metavar="TEXT",
+        help="The record's key or value contains this, with the same capitals. Reads each letter: "
+        "0.3 s for a million.",
+    ),
+]
 By = Annotated[
     str | None,
     typer.Option(

@@ -7,7 +7,15 @@ import typer
 
 from delivery.cli import letters_found, output
 from delivery.cli.arguments import LAST_ID
-from delivery.cli.letter_options import OfOrder, OfReason, OfTopic, Since, Until, WithError
+from delivery.cli.letter_options import (
+    OfOrder,
+    OfReason,
+    OfTopic,
+    Since,
+    Until,
+    WithError,
+    WithText,
+)
 from delivery.dead_letters import groups as causes
 from delivery.dead_letters import queries, rendering
 from delivery.dead_letters.letter import DeadLetter, LetterFilter, State
@@ -50,6 +58,7 @@ def list_(
     order: OfOrder = None,
     topic: OfTopic = None,
     error: WithError = None,
+    text: WithText = None,
     resolved_too: Annotated[
         bool, typer.Option("--all", help="Show replayed and discarded letters too.")
     ] = False,
@@ -88,7 +97,7 @@ def list_(
     if show_personal_data and output_format == "table":
         raise typer.BadParameter("--show-personal-data needs --format json or csv")
     state: State = "any" if resolved_too else "open"
-    wanted = LetterFilter(state, reason, since, until, order, topic, error)
+    wanted = LetterFilter(state, reason, since, until, order, topic, error, text)
     with letters_found.snapshot() as connection:
         if output_format == "table":
             count = _table(connection, wanted, limit or TABLE_LIMIT)
@@ -107,6 +116,7 @@ def groups(
     order: OfOrder = None,
     topic: OfTopic = None,
     error: WithError = None,
+    text: WithText = None,
     resolved_too: Annotated[
         bool, typer.Option("--all", help="Count replayed and discarded letters too.")
     ] = False,
@@ -118,7 +128,7 @@ def groups(
     letters of a group by --reason and --error.
     """
     state: State = "any" if resolved_too else "open"
-    wanted = LetterFilter(state, reason, since, until, order, topic, error)
+    wanted = LetterFilter(state, reason, since, until, order, topic, error, text)
     with letters_found.snapshot() as connection:
         limit = None if output_format == "json" else TABLE_LIMIT + 1
         found = causes.largest_first(connection, wanted, limit)

@@ -21,6 +21,7 @@ from delivery.cli.letter_options import (
     Since,
     Until,
     WithError,
+    WithText,
 )
 from delivery.dead_letters import queries, rendering, resolve
 from delivery.dead_letters.letter import LetterFilter, LetterStatus
@@ -43,6 +44,7 @@ def replay(
     order: OfOrder = None,
     topic: OfTopic = None,
     error: WithError = None,
+    text: WithText = None,
     note: NoteIfAny = None,
     by: By = None,
     dry_run: DryRun = False,
@@ -60,7 +62,7 @@ def replay(
       delivery dead-letters replay --all --reason refused_by_database
       delivery dead-letters replay --all --since 2h --topic orders --dry-run
     """
-    wanted = LetterFilter("open", reason, since, until, order, topic, error)
+    wanted = LetterFilter("open", reason, since, until, order, topic, error, text)
     _require_choice(ids, all_, wanted)
     if dry_run:
         _say_chosen(ids, wanted, "replayed")
@@ -84,6 +86,7 @@ def discard(
     order: OfOrder = None,
     topic: OfTopic = None,
     error: WithError = None,
+    text: WithText = None,
     by: By = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -96,7 +99,7 @@ def discard(
     """
     if not note.strip():
         raise typer.BadParameter("--note needs a text that says why")
-    wanted = LetterFilter("open", reason, since, until, order, topic, error)
+    wanted = LetterFilter("open", reason, since, until, order, topic, error, text)
     _require_choice(ids, all_, wanted)
     if dry_run:
         _say_chosen(ids, wanted, "discarded")

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from delivery import settings
 from delivery.cli import NO, output
 from delivery.cli.arguments import require_text
-from delivery.postgres import database, distributed, migrations, roles
+from delivery.postgres import database, distributed, migrations, roles, search_indexes
 
 
 def migrate(
@@ -36,6 +36,14 @@ def migrate(
     shards: Annotated[
         int, typer.Option(min=1, metavar="N", help="With --distributed: over so many shards.")
     ] = distributed.SHARDS,
+    with_search_indexes: Annotated[
+        bool,
+        typer.Option(
+            "--search-indexes",
+            help="Build the indexes for `history --event-id` and `--ordered-by`, beside running "
+            "workers. They cost each record some time from then on.",
+        ),
+    ] = False,
     worker_role: Annotated[
         str | None,
         typer.Option(
@@ -111,6 +119,9 @@ def migrate(
             "operator": operator_role,
         }
         _upgrade(url, granted, shards if is_distributed else None)
+        if with_search_indexes:
+            built = search_indexes.build(url)
+            output.text(f"indexes built: {', '.join(built) or 'none, they are there already'}")
 
 
 def _show_status(url: SecretStr) -> None:

@@ -18,7 +18,8 @@ class LetterFilter:
     """Which letters: those in a state for which all that is given holds.
 
     `since` (inclusive) and `until` (exclusive) are times of arrival, with an offset. `error` is a
-    part of the error's text, in capitals or not, in which an N may stand for any number.
+    part of the error's text, in capitals or not, in which an N may stand for any number. `text`
+    stands in the record's key or value as UTF-8, with the same capitals.
     """
 
     state: State = "open"
@@ -28,6 +29,7 @@ class LetterFilter:
     order_id: int | None = None
     topic: str | None = None
     error: str | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True)

@@ -17,4 +17,6 @@ AND (%(order_id)s::bigint IS NULL OR order_id = %(order_id)s
 AND (%(topic)s::text IS NULL OR record_topic = %(topic)s)
 AND (%(error)s::text IS NULL OR strpos(lower(error), lower(%(error)s)) > 0
      OR strpos(lower({CAUSE}), lower(%(error)s)) > 0)
+AND (%(text)s::text IS NULL OR position(convert_to(%(text)s, 'UTF8') IN record_value) > 0
+     OR position(convert_to(%(text)s, 'UTF8') IN record_key) > 0)
 """

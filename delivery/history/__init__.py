@@ -11,10 +11,10 @@ from psycopg import ServerCursor
 from psycopg.rows import dict_row
 
 from delivery.history import sql
-from delivery.history.filter import COLUMNS, ORDER, EventFilter, Position
+from delivery.history.filter import COLUMNS, ORDER, EventFilter, Found, Position
 from delivery.postgres.database import Connection
 
-__all__ = ["COLUMNS", "ORDER", "EventFilter", "Position"]
+__all__ = ["COLUMNS", "ORDER", "EventFilter", "Found", "Position"]
 
 Row = dict[str, Any]
 

@@ -47,6 +47,18 @@ class Position(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Found:
+    """What a search found: rows of these orders; with `event_times`, those of one of these times.
+
+    Then dead letters, which have no such time, are those of `letters`.
+    """
+
+    orders: Sequence[int]
+    event_times: Sequence[datetime] | None = None
+    letters: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
 class EventFilter:
     """Which rows of the log: those for which all that is given holds.
 
@@ -58,3 +70,4 @@ class EventFilter:
     until: datetime | None = None
     outcomes: Sequence[Outcome] = ()
     coordinates: Coordinates | None = None
+    found: Found | None = None

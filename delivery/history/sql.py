@@ -30,10 +30,10 @@ from sqlalchemy import (
     tuple_,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import psycopg
+from sqlalchemy.dialects.postgresql import ARRAY, psycopg
 
 from delivery.domain.vocabulary import EVENT_OUTCOMES, OUTCOMES, Outcome
-from delivery.history.filter import COLUMNS, COORDINATES, ORDER, EventFilter, Position
+from delivery.history.filter import COLUMNS, COORDINATES, ORDER, EventFilter, Found, Position
 from delivery.postgres.named_order import NAMED_ORDER
 from delivery.postgres.tables import Time, dead_letters, duplicate_events, processed_events
 
@@ -95,10 +95,24 @@ def _values(
         "since": wanted.since,
         "until": wanted.until,
         "limit": limit,
+        **_found_values(wanted.found),
         **coordinates,
         **positions,
     }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _found_values(found: Found | None) -> dict[str, Any]:
+    """What a search found: lists, which may be empty."""
+    if found is None:
+        return {}
+    if found.event_times is None:
+        return {"orders": list(found.orders)}
+    return {
+        "orders": list(found.orders),
+        "event_times": list(found.event_times),
+        "letters": list(found.letters),
+    }
 
 
 def _outcomes(wanted: EventFilter) -> tuple[Outcome, ...]:
@@ -156,7 +170,7 @@ def _found(outcomes: tuple[Outcome, ...], given: frozenset[str]) -> Select[Any]:
     """The rows of `COLUMNS`, in no order; with a limit the first in the query's order."""
     branches = [_BRANCHES[outcome] for outcome in outcomes] or _ALL
     parts = [_part(branch, given) for branch in branches]
-    if given & {"order_id", "record_offset"}:
+    if given & {"order_id", "record_offset", "orders"}:
         # Few rows, found by an index on these columns. OFFSET 0 keeps the planner from walking
         # through the log by time instead, in the hope to meet them soon.
         return _first(select(union_all(*parts).offset(0).subquery()), given)
@@ -257,6 +271,8 @@ def _conditions(
     consumed_at = columns["consumed_at"]
     if "order_id" in given:
         yield _of_order(columns["order_id"])
+    if "orders" in given:
+        yield from _found_rows(columns, given)
     for name in COORDINATES:
         if name in given:
             yield columns[name] == bindparam(name)
@@ -285,3 +301,19 @@ def _of_order(column: ColumnElement[Any]) -> ColumnElement[bool]:
         return is_of_order
     named = literal_column(NAMED_ORDER, Text) == cast(order_id, Text)
     return or_(is_of_order, and_(column.is_(None), named))
+
+
+def _found_rows(
+    columns: Mapping[str, ColumnElement[Any]], given: frozenset[str]
+) -> Iterator[ColumnElement[bool]]:
+    is_letter = columns["order_id"] is dead_letters.c.order_id
+    if is_letter and "event_times" in given:
+        yield columns["dead_letter_id"] == _any("letters", BigInteger)
+        return
+    yield columns["order_id"] == _any("orders", BigInteger)
+    if "event_times" in given:
+        yield columns["event_time"] == _any("event_times", Time)
+
+
+def _any(name: str, type_: Any) -> ColumnElement[Any]:
+    return func.any(cast(bindparam(name), ARRAY(type_)))
