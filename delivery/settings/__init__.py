@@ -47,6 +47,7 @@ __all__ = [
     "KafkaSettings",
     "MonitoringSettings",
     "OidcSettings",
+    "TracingSettings",
     "WebSettings",
     "WorkerSettings",
     "check",
@@ -101,6 +102,14 @@ class MonitoringSettings(BaseSettings):
 
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"  # they have no login
+
+
+class TracingSettings(BaseSettings):
+    """Whether a worker makes spans; where they go, OpenTelemetry's own variables say."""
+
+    model_config = CONFIG
+
+    tracing: bool = False
 
 
 class DisplaySettings(BaseSettings):
@@ -172,6 +181,7 @@ KINDS: tuple[type[BaseSettings], ...] = (
     WorkerSettings,
     AnnounceSettings,
     MonitoringSettings,
+    TracingSettings,
     DisplaySettings,
     WebSettings,
     OidcSettings,

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import structlog
 
-from delivery import log, monitoring, settings
+from delivery import log, monitoring, settings, tracing
 from delivery.announce import outbox
 from delivery.broker import consumer
 from delivery.domain.event import Contract
@@ -35,6 +35,7 @@ def run(drain: bool) -> Ended:
         settings.KafkaSettings,
         settings.WorkerSettings,
         settings.MonitoringSettings,
+        settings.TracingSettings,
         settings.AnnounceSettings,
     )
     kafka = settings.load(settings.KafkaSettings)
@@ -52,20 +53,21 @@ def run(drain: bool) -> Ended:
         commits = CommitWatch(url, session.current)
         prepared = PreparedWatch(url, session.current)
         monitored = settings.load(settings.MonitoringSettings)
-        recorder = monitoring.start(monitored, url, member, commits.why)
-        member.join(wait_for_topic=not drain)
-        end = member.end() if drain else None
-        collect_garbage_rarely()
-        structlog.get_logger().info(
-            "consuming", topic=kafka.kafka_topic, group=kafka.kafka_group_id, drain=drain
-        )
-        for doubt in doubts:
-            structlog.get_logger().warning(doubt)
-        loop = Worker(member, session, contract, limit, recorder, to_announce)
-        try:
-            with commits.running(recorder.heartbeat), prepared.running():
-                loop.run(stop, end)
-        finally:
-            session.drop()
-            structlog.get_logger().info("stopped", **loop.totals)
+        watched = monitoring.start(monitored, url, member, commits.why)
+        with tracing.traced(settings.load(settings.TracingSettings), kafka, watched) as recorder:
+            member.join(wait_for_topic=not drain)
+            end = member.end() if drain else None
+            collect_garbage_rarely()
+            structlog.get_logger().info(
+                "consuming", topic=kafka.kafka_topic, group=kafka.kafka_group_id, drain=drain
+            )
+            for doubt in doubts:
+                structlog.get_logger().warning(doubt)
+            loop = Worker(member, session, contract, limit, recorder, to_announce)
+            try:
+                with commits.running(recorder.heartbeat), prepared.running():
+                    loop.run(stop, end)
+            finally:
+                session.drop()
+                structlog.get_logger().info("stopped", **loop.totals)
         return Ended(loop.totals, stop.requested)

@@ -125,6 +125,7 @@ READ_BY: dict[str, list[type[BaseSettings]]] = {
         settings.KafkaSettings,
         settings.WorkerSettings,
         settings.MonitoringSettings,
+        settings.TracingSettings,
         settings.AnnounceSettings,
     ],
     "announce": [

@@ -39,7 +39,7 @@ def test_each_package_of_the_image_has_hashes() -> None:
     assert all("--hash=sha256:" in package for package in packages)
 
 
-@pytest.mark.parametrize("extra", [None, "web", "login", "msk"])
+@pytest.mark.parametrize("extra", [None, "web", "login", "msk", "otel"])
 def test_each_dependency_is_among_them(extra: str | None) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = project["optional-dependencies"][extra] if extra else project["dependencies"]
