@@ -28,7 +28,7 @@ def lines() -> Iterator[Line]:
 
 def _of_settings() -> Iterator[Line]:
     try:
-        wrong = settings.wrong(*settings.KINDS)
+        wrong = settings.wrong(*settings.kinds_in_use())
     except SettingsError as error:  # the folder of secrets
         wrong = [str(error)]
     unknown = settings.unknown_ones()

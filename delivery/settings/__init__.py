@@ -51,6 +51,7 @@ __all__ = [
     "WebSettings",
     "WorkerSettings",
     "check",
+    "kinds_in_use",
     "load",
     "load_if_set",
     "readable",
@@ -214,6 +215,13 @@ def readable(settings: type[Loaded]) -> Loaded | None:
         return load(settings)
     except SettingsError:
         return None
+
+
+def kinds_in_use() -> list[type[BaseSettings]]:
+    """All kinds but those that only another setting makes necessary."""
+    web = readable(WebSettings)
+    has_provider = web is not None and web.web_login == "oidc"
+    return [kind for kind in KINDS if kind is not OidcSettings or has_provider]
 
 
 def check(*kinds: type[BaseSettings]) -> None:

@@ -91,3 +91,14 @@ def test_late_commits_are_waited_for_as_long_as_a_workers_transaction_may_last(
         monkeypatch.setenv("DELIVERY_KAFKA_SESSION_TIMEOUT", timeout)
     assert late_commit_window(settings.load(KafkaSettings)) == timedelta(seconds=seconds)
     assert late_commit_window(None) == timedelta(minutes=30)
+
+
+def test_a_provider_s_settings_are_missed_only_where_people_log_in_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DELIVERY_WEB_OIDC_ISSUER", raising=False)
+    assert not [line for line in settings.wrong(*settings.kinds_in_use()) if "OIDC" in line]
+    monkeypatch.setenv("DELIVERY_WEB_LOGIN", "oidc")
+    missed = [line for line in settings.wrong(*settings.kinds_in_use()) if "OIDC" in line]
+    assert len(missed) == 3
+    assert missed[0].startswith("DELIVERY_WEB_OIDC_ISSUER is not set: the provider")
