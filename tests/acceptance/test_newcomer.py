@@ -47,7 +47,7 @@ def test_brackets_in_a_help_text_are_shown(name: str) -> None:
     ("typed", "offered"),
     [
         ("delivery d", ["dead-letters", "downgrade", "dev"]),
-        ("delivery history --o", ["--outcome"]),
+        ("delivery history --o", ["--outcome", "--ordered-by"]),
         ("delivery history --format ", ["table", "json", "csv"]),
         ("delivery dead-letters re", ["replay"]),
     ],
