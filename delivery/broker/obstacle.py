@@ -15,6 +15,7 @@ from delivery.settings import KafkaSettings
 
 log = structlog.get_logger()
 
+SPREADS_IN_S = 2.0  # so long may a new topic be unknown to one broker, and known to others
 METADATA_EVERY_S = 1.0  # so old what is known of the topic may be when records are taken
 WARN_EVERY_S = 5.0
 
@@ -49,11 +50,20 @@ class TopicWatch:
     _looked_at: float = 0.0
 
     def require(self) -> None:
-        """Raises SettingsError where there is no topic, if one may see that."""
+        """Raises SettingsError where there is no topic, if one may see that.
+
+        One answer without it is no proof: it may be that to a request from before the subscription,
+        an error's, or that of a broker which has not heard of the topic yet.
+        """
+        deadline = time.monotonic() + SPREADS_IN_S
+        while not self._is_there_or_forbidden():
+            if time.monotonic() > deadline:
+                raise SettingsError(f"{self._missing}, or publish to it first")
+
+    def _is_there_or_forbidden(self) -> bool:
         internals.refresh_metadata(self._consumer, REQUEST_TIMEOUT_MS / 1000)
         state = internals.topic_state(self._consumer, self._settings.kafka_topic)
-        if not state.exists and not state.is_forbidden:
-            raise SettingsError(f"{self._missing}, or publish to it first")
+        return state.exists or state.is_forbidden
 
     def look(self, at_once: bool = False) -> None:
         """Looks about once a second, or `at_once`: after a pause, in which a fetch may have failed

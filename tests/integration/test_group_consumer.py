@@ -110,6 +110,18 @@ def test_a_leader_joins_once_however_late_kafka_tells_of_the_topic(
         assert not internals.is_rejoin_due(member._consumer)
 
 
+def test_an_answer_from_before_the_subscription_is_no_proof_that_there_is_no_topic(
+    monkeypatch: pytest.MonkeyPatch, settings: KafkaSettings
+) -> None:
+    with consumer.connected(settings, batch_size=10) as member:
+        cluster = member._consumer._cluster
+        ask = cluster.metadata_request
+        under_way = iter([ask()])  # for no topic
+        monkeypatch.setattr(cluster, "metadata_request", lambda: next(under_way, None) or ask())
+        member.join(wait_for_topic=False)
+        assert next(under_way, None) is None
+
+
 def test_a_member_takes_part_again_whose_join_was_answered_between_two_polls(
     admin: KafkaAdminClient, topic: str, member: GroupConsumer
 ) -> None:
