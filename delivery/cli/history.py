@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -184,10 +184,7 @@ def _of_database(
 ) -> int:
     url = settings.load(settings.DatabaseSettings).database_url
     with database.snapshot(url, "delivery history") as connection:
-        if event_id is not None:
-            wanted = replace(wanted, found=search.of_event(connection, event_id, wanted))
-        elif ordered_by is not None:
-            wanted = replace(wanted, found=search.of_customer(connection, ordered_by))
+        wanted = search.narrowed(connection, wanted, event_id, ordered_by)
         count = _written(partial(log.events, connection, wanted), output_format, limit)
         if wanted.order_id is not None and output_format == "table":
             _say_announcement(connection, wanted.order_id)

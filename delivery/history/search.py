@@ -5,6 +5,7 @@ log, or the deliveries, are read from their beginning to their end.
 """
 
 import re
+from dataclasses import replace
 
 from delivery.history.filter import EventFilter, Found
 from delivery.postgres import search_indexes
@@ -12,7 +13,7 @@ from delivery.postgres.database import Connection
 
 MOST_ORDERS = 1000  # of a customer
 
-_EVENT_ID = re.compile(r"[A-Za-z0-9._:+/=@~-]{4,100}")
+EVENT_ID = r"^[A-Za-z0-9._:+/=@~-]{4,100}$"  # how an event's id is written
 
 _KEYS = f"""
 SELECT order_id, event_time FROM processed_events
@@ -24,9 +25,11 @@ SELECT order_id, event_time FROM duplicate_events
 WHERE payload_differs AND {search_indexes.EVENT_ID} = %(event_id)s
 """  # noqa: S608 (constants only)
 
+# The first `eventId` as in the log, and not the id anywhere: that would tell of other fields. Also
+# of bytes that are no JSON and no UTF-8: the others are escaped.
 _LETTERS = """
 SELECT dead_letter_id FROM dead_letters
-WHERE position(convert_to(%s, 'UTF8') IN record_value) > 0
+WHERE split_part(split_part(encode(record_value, 'escape'), '"eventId"', 2), '"', 2) = %s
 """
 
 # Materialized, for the planner not to walk through all orders from the newest on.
@@ -36,16 +39,27 @@ SELECT order_id FROM found ORDER BY order_id DESC LIMIT %s
 """
 
 
+def narrowed(
+    connection: Connection, wanted: EventFilter, event_id: str | None, ordered_by: int | None
+) -> EventFilter:
+    """The filter, for the rows of an event or of who ordered only, if either is given."""
+    if event_id is not None:
+        return replace(wanted, found=of_event(connection, event_id, wanted))
+    if ordered_by is not None:
+        return replace(wanted, found=of_customer(connection, ordered_by))
+    return wanted
+
+
 def event_id(text: str) -> str:
     """An event's id, as it stands in payloads. Raises ValueError with how it is written."""
-    if _EVENT_ID.fullmatch(text):
+    if re.fullmatch(EVENT_ID, text):
         return text
     raise ValueError(f"{text!r} is no event id: it has 4 to 100 letters, digits and ._:+/=@~-")
 
 
 def of_event(connection: Connection, event_id: str, span: EventFilter) -> Found:
     """The events whose payload has this id as its first `eventId`, with all rows of the same order
-    and event time; and the dead letters with the id anywhere in their bytes.
+    and event time; and the dead letters whose bytes have it so, too.
 
     Where `span` has times, only events that arrived within it are looked at.
     """

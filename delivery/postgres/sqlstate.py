@@ -89,6 +89,11 @@ def translated(error: psycopg.Error) -> Exception:
     return error
 
 
+def was_cancelled(error: UnavailableError) -> bool:
+    """Whether it is a statement that took longer than `statement_timeout`, or was ended by hand."""
+    return isinstance(error.__cause__, psycopg.errors.QueryCanceled)
+
+
 def advice_for_login(sqlstate: str) -> str | None:
     """What to do where this ended a login. None: nothing, a later one may succeed."""
     return _LOGIN.get(sqlstate) or _LOGIN.get(sqlstate[:2])

@@ -21,6 +21,7 @@ from starlette.types import Scope
 from delivery import __version__
 from delivery.domain.event import Contract
 from delivery.errors import NotMigratedError, UnavailableError
+from delivery.postgres.sqlstate import was_cancelled
 from delivery.settings import KafkaSettings, OidcSettings, WebSettings
 from delivery.settings.values import LONGEST_SESSION_TIMEOUT
 from delivery.web import health
@@ -203,6 +204,8 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(UnavailableError)
     def unavailable(request: Request, error: UnavailableError) -> Response:
         log.warning("no answer from the database", error=str(error))
+        if was_cancelled(error):
+            return _response(request, problem(503, TOO_LONG), TOO_LONG)
         return _response(request, problem(503, "the database does not answer: try again"))
 
     @app.exception_handler(NotMigratedError)
@@ -220,6 +223,11 @@ def _handle_errors(app: FastAPI) -> None:
             response.headers["Allow"] = "POST" if is_form else "GET, HEAD"
         return response
 
+
+TOO_LONG = (
+    "the database needs longer for this than DELIVERY_WEB_STATEMENT_TIMEOUT: ask for a shorter "
+    "time, and for searches have `delivery migrate --search-indexes` build their indexes"
+)
 
 # Where the framework itself refuses a request.
 DETAILS = defaultdict(

@@ -66,6 +66,11 @@ def mask(value: object) -> str:
     return MASK
 
 
+def is_id(text: str) -> bool:
+    """Whether it looks like an id that was made, and so leads to nobody by itself."""
+    return _ID.fullmatch(f'"{text}"') is not None
+
+
 def mask_header(name: str) -> str:
     """The name of a record's header, if it is one that frameworks write."""
     return name if _TECHNICAL_HEADER.fullmatch(name) else MASK

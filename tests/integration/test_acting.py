@@ -352,3 +352,26 @@ def test_without_an_operators_database_there_is_nothing_to_act_with(database_url
         assert "/actions" not in client.get("/").text
         assert client.get("/actions").status_code == 404
         assert client.post("/dead-letters/resolve").status_code == 405
+
+
+def test_letters_are_chosen_by_text_by_those_who_see_it_and_it_is_not_written_down(
+    database_url: str, operator_url: str, connection: Connection
+) -> None:
+    connection.execute(BAD, (3,))
+    connection.execute(OTHERS, (2,))
+    both = {"X-Forwarded-User": "kim", "X-Forwarded-Groups": "privacy"}
+    with visitor(database_url, operator_url) as client:
+        refused = client.get("/dead-letters/resolve", params={"text": "Mrs. Kim"}, headers=KIM)
+        assert "only those who may see personal data" in text(refused).lower()
+        assert "note" not in hidden(refused) | {"number": "0"}
+        asked = client.get("/dead-letters/resolve", params={"text": "Mrs. Kim"}, headers=both)
+        form = hidden(asked) | {"action": "discard", "note": "noise"}
+        assert form["number"] == "3"
+        assert client.post("/dead-letters/resolve", data=form, headers=KIM).status_code in (
+            400,
+            422,
+        )
+        ended(client, client.post("/dead-letters/resolve", data=form, headers=both))
+    ((letters,),) = connection.execute("SELECT letters FROM operator_actions").fetchall()
+    assert letters == "text=%5Bmasked%5D"
+    assert connection.execute(DONE).fetchone() == (3,)

@@ -26,6 +26,14 @@ def url(connection: Connection, database_url: str) -> Iterator[str]:
         yield f"{address}/api/v1/openapi.json"
 
 
+@pytest.fixture
+def unmasked_url(connection: Connection, database_url: str) -> Iterator[str]:
+    """The same where everybody may search by personal data."""
+    every_outcome.fill(connection)
+    with served(database_url, web_show_personal_data=True) as address:
+        yield f"{address}/api/v1/openapi.json"
+
+
 def test_every_answer_is_as_described(url: str, tmp_path: Path) -> None:
     """Also to requests that break the description: none is accepted, and none is answered by 500.
 
@@ -40,8 +48,9 @@ def test_every_answer_is_as_described(url: str, tmp_path: Path) -> None:
     assert f"Tested: {OPERATIONS}" in done.stdout
 
 
-def test_every_request_that_is_as_described_is_accepted(url: str) -> None:
-    operations = [found.ok() for found in schemathesis.openapi.from_url(url).get_all_operations()]
+def test_every_request_that_is_as_described_is_accepted(unmasked_url: str) -> None:
+    described = schemathesis.openapi.from_url(unmasked_url)
+    operations = [found.ok() for found in described.get_all_operations()]
     assert len(operations) == OPERATIONS
     for operation in operations:
 
@@ -57,7 +66,11 @@ def test_every_request_that_is_as_described_is_accepted(url: str) -> None:
         def accept(case: Case) -> None:
             query = case.query or {}
             query.pop("cursor", None)
+            if "event_id" in query:
+                query.pop("ordered_by", None)
             if "after" in query:
+                query.pop("event_id", None)
+                query.pop("ordered_by", None)
                 query["after"] = "start"
                 query.pop("format", None)  # which it has in JSON only
             case.call_and_validate()

@@ -38,7 +38,7 @@ NAMES = {
         "LINE",
         "import",
     ),
-    *("OrderCreateEvent", "NAME", "today", "null", "orders", "invisible"),
+    *("OrderCreateEvent", "eventId", "NAME", "today", "null", "orders", "invisible"),
 }
 
 LETTERS = "SELECT dead_letter_id FROM dead_letters"
@@ -86,7 +86,7 @@ def test_no_page_has_an_english_word(
         *("/events?outcome=stale&order_id=7", "/events?record=x&since=soon", "/none", "/orders/9"),
         *("/orders?order_id=x", "/dead-letters/99", "/dead-letters?reason=x&order_id=x"),
         *("/dead-letters?until=10:00+IST", "/?span=x", "/time-zone?name=x", "/language?name=x"),
-        "/events?before=x",
+        *("/events?before=x", "/events?ordered_by=7&event_id=x", "/dead-letters?text=x"),
     ]  # fmt: skip
     found = {path: client.get(path).text for path in pages}
     assert all('<html lang="ko">' in page for page in found.values())

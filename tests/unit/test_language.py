@@ -18,7 +18,7 @@ from delivery.domain.vocabulary import ACTIONS, OUTCOMES, REASONS, RESOLUTIONS, 
 from delivery.history import parse
 from delivery.history.announcements import Announcement
 from delivery.status.words import age
-from delivery.web import app, lag
+from delivery.web import app, lag, searching
 from delivery.web.acting import actions
 from delivery.web.pages import changes, error_pages, formatting, forms, language, liveness, overview
 
@@ -82,6 +82,7 @@ def texts() -> Iterator[str]:
     yield from ADVICE.values()
     yield from error_pages.DETAILS.values()
     yield from (app.DETAILS[status] for status in app.FOR_PEOPLE_TOO)
+    yield from (app.TOO_LONG, searching.NOT_BOTH, "text")
     yield from (lag.NO_KAFKA, actions.INTERRUPTED)
     yield from (str(Announcement(status)) for status in ("waiting", "not_announced"))
     for value in (b"<order/>", b"\x1f\x8b\x08", "\ufeff{}".encode(), b"eyJhIjoxfQ==", b"{'a': 1}",
@@ -111,6 +112,10 @@ def test_a_text_from_elsewhere_is_found(name: str, text: str) -> None:
         (forms.plain, "\0"),
         (lambda text: forms.outcomes([text]), "x"),
         (forms.one_of(REASONS), "x"),
+        (searching.of_event(may_be_personal=True), "it's"),
+        (searching.of_event(may_be_personal=False), "kim@example.com"),
+        (searching.of_personal(forms.plain, may_be_personal=False), "Kim"),
+        (searching.customer, "Kim"),
         (parse.time, "soon"),
         (parse.coordinates, "x"),
         (parse.position, "x"),

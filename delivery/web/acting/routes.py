@@ -16,7 +16,7 @@ from delivery.domain.vocabulary import Action
 from delivery.inbox.dead_letters import Resolver
 from delivery.postgres import database, session
 from delivery.postgres.database import Connection, transaction
-from delivery.web import prefix
+from delivery.web import masking, prefix, searching
 from delivery.web.acting import actions
 from delivery.web.acting.runner import Order, Runner
 from delivery.web.login.identity import Role, has_role, identity_of
@@ -37,6 +37,11 @@ class Chosen(NamedTuple):
     ids: list[int]
     filters: dict[str, str]
     errors: dict[str, str]
+
+    @property
+    def for_everybody(self) -> dict[str, str]:
+        """The filters as they are written down, where every operator reads them."""
+        return self.filters | {name: masking.MASK for name in self.filters if name == "text"}
 
     @property
     def upto(self) -> int:
@@ -62,7 +67,7 @@ def ask(request: Request) -> Response:
     """Says how many letters it would be, and asks for what and why."""
     _require(request, "operator")
     with _connected(request) as connection:
-        chosen = _chosen(connection, request.query_params)
+        chosen = _chosen(request, connection, request.query_params)
     return _confirmation(request, chosen, {}, {})
 
 
@@ -75,7 +80,7 @@ def act(request: Request, form: Sent) -> Response:
     action: Action | None = {"replay": "replay", "discard": "discard"}.get(form.get("action", ""))  # type: ignore[assignment]
     reason = form.get("note", "").strip()
     with _connected(request) as connection:
-        chosen = _chosen(connection, form)
+        chosen = _chosen(request, connection, form)
         errors = _wrong(reason, action)
         if chosen.errors or errors or not chosen.ids or action is None:
             return _confirmation(request, chosen, errors, form)
@@ -83,7 +88,7 @@ def act(request: Request, form: Sent) -> Response:
             errors = {"action": "their number has changed since the page was shown: look again"}
             return _confirmation(request, chosen, errors, form)
         who = _who(request)
-        filters = urlencode(chosen.filters) or "all open letters"
+        filters = urlencode(chosen.for_everybody) or "all open letters"
         action_id = actions.begin(connection, who, action, reason, filters, len(chosen.ids))
         if action_id is None:
             errors = {"action": "another action is under way: wait until it has ended"}
@@ -181,9 +186,10 @@ def _connected(request: Request) -> Iterator[Connection]:
         yield connection
 
 
-def _chosen(connection: Connection, given: Mapping[str, str]) -> Chosen:
+def _chosen(request: Request, connection: Connection, given: Mapping[str, str]) -> Chosen:
     """The open letters that match the filters of the page of dead letters, or the one of an id."""
-    form = forms.letters(QueryParams({**given, "resolution": "open"}))
+    is_by_personal_data = searching.is_by_personal_data(request)
+    form = forms.letters(QueryParams({**given, "resolution": "open"}), is_by_personal_data)
     values, errors = forms.read({"id": forms.number, "upto": forms.number}, given)
     filters = form.narrowing
     if "id" in values:

@@ -75,7 +75,7 @@ class Export:
 
 def events(request: Request, connection: Connection, query: EventsQuery, lines: Lines) -> Response:
     """What became of records, the newest first."""
-    wanted, before = paging.resume(request, query)
+    wanted, before = paging.resume(request, connection, query)
     serializer = Serializer(request)
 
     def read(connection: Connection, before: Any, limit: int) -> Page:

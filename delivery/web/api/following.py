@@ -29,6 +29,8 @@ def events(
     """The rows behind `query.after`, the oldest first, and where they end."""
     if query.cursor is not None:
         raise WrongFieldError("after", "either `after` or `cursor`: they are of different lists")
+    if query.event_id is not None or query.ordered_by is not None:
+        raise WrongFieldError("after", "not with a search: ask without `after`")
     if query.format not in (None, "json"):
         raise WrongFieldError("format", "`after` is answered as JSON only: it has the next `after`")
     complete_until = _complete_until(request)  # before the first query, whose rows it speaks of

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from delivery.dead_letters.letter import State
 from delivery.domain.vocabulary import Outcome, Reason
-from delivery.history import parse
+from delivery.history import parse, search
 from delivery.web import masking
 from delivery.web.api.formats import Format
 
@@ -50,6 +50,21 @@ _SINCE = (
     "Arrived then or later: ISO 8601, 10:00, today or yesterday 18:30, in UTC where it names no "
     "offset or zone (KST, Asia/Seoul), or 90s, 15min, 2h, 7d, 4w before now."
 )
+_PERSONAL = "Only for those who may see personal data: 403 for others."
+_SLOW = (
+    "Fast where `delivery migrate --search-indexes` has built its index; 503 where it takes too "
+    "long."
+)
+_EVENT_ID = (
+    "The events with this `eventId`, with all records of the same order and event time, and dead "
+    f"letters with it. {_SLOW} What is no UUID, ULID or hash may be personal, as `ordered_by` is."
+)
+_AN_ID = "7e0b1c0e-6f0b-4e0c-9a57-2f3cf1b1a0d4"
+_ORDERED_BY = (
+    "All records of the orders whose delivery names this customer, of the "
+    f"{search.MOST_ORDERS} orders with the largest ids. Not together with `event_id`. {_SLOW} "
+    f"{_PERSONAL}"
+)
 _CURSOR = "`next` of the page before, as it came, with the same filters."
 _AFTER = (
     "To follow the log, the oldest first: `start` (or from `since` on), `now`, and then `after` of "
@@ -88,6 +103,12 @@ class EventsQuery(Filters):
         Field(description="TOPIC/PARTITION/OFFSET: what became of this record."),
     ] = None
     order_id: Annotated[OrderId | None, Field(description="Only this order.")] = None
+    event_id: Annotated[
+        str | None, Field(description=_EVENT_ID, pattern=search.EVENT_ID, examples=[_AN_ID])
+    ] = None
+    ordered_by: Annotated[int | None, Field(ge=-LAST_ID, le=LAST_ID, description=_ORDERED_BY)] = (
+        None
+    )
     limit: Annotated[int, Field(ge=1, le=1000, description=_LIMIT)] = 100
     format: Annotated[Format | None, Field(description=_FORMAT)] = None
     cursor: Annotated[
@@ -115,6 +136,13 @@ class DeadLettersQuery(Filters):
         Field(
             description="The error contains this, in capitals or not; an N may stand for any "
             "number."
+        ),
+    ] = None
+    text: Annotated[
+        Text | None,
+        Field(
+            description="The record's key or value contains this, with the same capitals. "
+            f"{_PERSONAL}"
         ),
     ] = None
     limit: Annotated[int, Field(ge=1, le=1000, description=_LIMIT)] = 100

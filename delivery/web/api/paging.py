@@ -6,20 +6,24 @@ from typing import Any
 from fastapi import Request, Response
 
 from delivery.dead_letters.letter import LetterFilter
-from delivery.history import parse
+from delivery.history import parse, search
 from delivery.history.filter import EventFilter, Position
-from delivery.web import prefix
+from delivery.postgres.database import Connection
+from delivery.web import masking, prefix, searching
 from delivery.web.api import cursor
 from delivery.web.api.models import DeadLettersQuery, EventsQuery
-from delivery.web.api.problems import WrongFieldError
+from delivery.web.api.problems import NotAllowedError, WrongFieldError
 
 _NO_FILTERS = {"cursor", "after", "limit", "format"}
 
 
-def resume(request: Request, query: EventsQuery) -> tuple[EventFilter, Position | None]:
+def resume(
+    request: Request, connection: Connection, query: EventsQuery
+) -> tuple[EventFilter, Position | None]:
     """Which events are wanted, and before which position: None for the first page.
 
     `15m` means what it meant at the first page, or rows would leave the list while it is read.
+    Raises WrongFieldError, and NotAllowedError for a search by personal data.
     """
     since, until, before = query.since, query.until, None
     if query.cursor is not None:
@@ -27,18 +31,32 @@ def resume(request: Request, query: EventsQuery) -> tuple[EventFilter, Position 
         since, until = map(_time, span)
         before = parse.position(position)
     coordinates = None if query.record is None else parse.coordinates(query.record)
-    return EventFilter(query.order_id, since, until, query.outcome, coordinates), before
+    wanted = EventFilter(query.order_id, since, until, query.outcome, coordinates)
+    _require_searchable(request, query)
+    return search.narrowed(connection, wanted, query.event_id, query.ordered_by), before
 
 
 def resume_letters(request: Request, query: DeadLettersQuery) -> tuple[LetterFilter, int | None]:
-    """Which dead letters are wanted, and before which id: None for the first page."""
+    """Which dead letters are wanted, and before which id: None for the first page.
+
+    Raises WrongFieldError, and NotAllowedError for a search by personal data.
+    """
+    if query.text is not None:
+        _require_right(request, "text")
     since, until, before = query.since, query.until, None
     if query.cursor is not None:
         *span, before = read(request, query.cursor)
         if span:  # a cursor of the version before has none
             since, until = map(_time, span)
     wanted = LetterFilter(
-        query.resolution, query.reason, since, until, query.order_id, query.topic, query.error
+        query.resolution,
+        query.reason,
+        since,
+        until,
+        query.order_id,
+        query.topic,
+        query.error,
+        query.text,
     )
     return wanted, before
 
@@ -74,6 +92,21 @@ def link(
         url = request.url.include_query_params(**{field: following})
         following_page = prefix.address(f"{url.path}?{url.query}")
         response.headers["Link"] = f'<{following_page}>; rel="next"'
+
+
+def _require_searchable(request: Request, query: EventsQuery) -> None:
+    if query.event_id is not None and query.ordered_by is not None:
+        raise WrongFieldError("ordered_by", searching.NOT_BOTH)
+    if query.event_id is not None and not masking.is_id(query.event_id):
+        _require_right(request, "event_id")
+    if query.ordered_by is not None:
+        _require_right(request, "ordered_by")
+
+
+def _require_right(request: Request, field: str) -> None:
+    if not searching.is_by_personal_data(request):
+        raise NotAllowedError(field, searching.NOT_ALLOWED)
+    searching.note(request, field)
 
 
 def _span(wanted: EventFilter | LetterFilter) -> list[str | None]:

@@ -28,7 +28,9 @@ class Problem(BaseModel):
     title: str = Field(description="The status in words.")
     status: int = Field(ge=400, le=599)
     detail: str = Field(description="What is wrong, and what to do about it.")
-    errors: list[Wrong] | None = Field(default=None, description="For 422: each wrong field.")
+    errors: list[Wrong] | None = Field(
+        default=None, description="For 422 and 403: each wrong field."
+    )
     request_id: str | None = Field(
         default=None, description="`X-Request-ID` of the answer: the log's lines about it have it."
     )
@@ -44,6 +46,10 @@ class WrongFieldError(Exception):
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(detail)
         self.wrong = Wrong(field=field, detail=detail)
+
+
+class NotAllowedError(WrongFieldError):
+    """A field that is not for the one who asks."""
 
 
 def problem(status: int, detail: str, errors: Sequence[Wrong] = ()) -> Problem:
@@ -66,8 +72,9 @@ def wrong_fields(error: RequestValidationError) -> Problem:
 
 
 def wrong_field(error: WrongFieldError) -> Problem:
-    """422 for one field."""
-    return problem(422, f"wrong in the request: {error.wrong.field}", [error.wrong])
+    """422 for one field, or 403 where others may give it."""
+    status = 403 if isinstance(error, NotAllowedError) else 422
+    return problem(status, f"wrong in the request: {error.wrong.field}", [error.wrong])
 
 
 def response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:

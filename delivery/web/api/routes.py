@@ -33,7 +33,7 @@ Reading = Annotated[Connection, Depends(pool.reading, scope="function")]
 _LINK = {"description": 'The next page: rel="next".', "schema": {"type": "string"}}
 _LIST: dict[int | str, dict[str, Any]] = {
     200: {"headers": {"Link": _LINK}, "content": formats.DOCUMENTED},
-    **problems.documented(422, 503),
+    **problems.documented(403, 422, 503),
 }
 
 
@@ -77,7 +77,7 @@ def list_events(
         return following.events(request, response, connection, query)
     if (lines := formats.chosen(request, query.format)) != "json":
         return export.events(request, connection, query, lines)
-    wanted, before = paging.resume(request, query)
+    wanted, before = paging.resume(request, connection, query)
     rows = history.page(connection, wanted, query.limit + 1, before)
     next_ = None
     if len(rows) > query.limit:

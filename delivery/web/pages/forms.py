@@ -15,6 +15,7 @@ from delivery.dead_letters.letter import STATES, LetterFilter
 from delivery.domain.vocabulary import OUTCOMES, REASONS, Outcome
 from delivery.history import parse
 from delivery.history.filter import EventFilter, Position
+from delivery.web import searching
 from delivery.web.pages import display
 
 _NUMBER = re.compile(r"\d{1,19}", re.ASCII)
@@ -43,24 +44,33 @@ def read(
 
 @dataclass(frozen=True)
 class ActivityForm:
-    """The filters of the activity: as they were given, what they mean, and what is wrong."""
+    """The filters of the activity: as they were given, what they mean, and what is wrong.
+
+    `event_id` and `ordered_by` are searched for before `wanted` is read.
+    """
 
     given: dict[str, Any]
     wanted: EventFilter
+    event_id: str | None
+    ordered_by: int | None
     before: Position | None
     errors: dict[str, str]
 
 
-def activity(query: QueryParams) -> ActivityForm:
+def activity(query: QueryParams, is_by_personal_data: bool) -> ActivityForm:
     """Reads the filters. `wanted` leaves out those that are wrong."""
-    readers = {
+    readers: dict[str, Reader] = {
         "since": time,
         "until": time,
         "order_id": number,
         "record": parse.coordinates,
+        "event_id": searching.of_event(is_by_personal_data),
+        "ordered_by": searching.of_personal(searching.customer, is_by_personal_data),
         "before": parse.position,
     }
     values, errors = read(readers, query)
+    if "event_id" in values and "ordered_by" in values:
+        errors["ordered_by"] = searching.NOT_BOTH
     names = query.getlist("outcome")
     try:
         wanted_outcomes = outcomes(names)
@@ -70,8 +80,9 @@ def activity(query: QueryParams) -> ActivityForm:
     wanted = EventFilter(
         get("order_id"), get("since"), get("until"), wanted_outcomes, get("record")
     )
-    given = {name: query.get(name, "") for name in readers if name != "before"}
-    return ActivityForm(given | {"outcome": names}, wanted, get("before"), errors)
+    given: dict[str, Any] = {name: query.get(name, "") for name in readers if name != "before"}
+    given["outcome"] = names
+    return ActivityForm(given, wanted, get("event_id"), get("ordered_by"), get("before"), errors)
 
 
 @dataclass(frozen=True)
@@ -95,7 +106,7 @@ class LettersForm:
         }
 
 
-def letters(query: QueryParams) -> LettersForm:
+def letters(query: QueryParams, is_by_personal_data: bool) -> LettersForm:
     """Reads the filters. `wanted` leaves out those that are wrong."""
     readers = {
         "reason": one_of(REASONS),
@@ -105,6 +116,7 @@ def letters(query: QueryParams) -> LettersForm:
         "order_id": number,
         "topic": plain,
         "error": plain,
+        "text": searching.of_personal(plain, is_by_personal_data),
         "before": number,
     }
     given = {name: query.get(name, "") for name in readers}

@@ -10,9 +10,10 @@ from delivery.dead_letters import groups
 from delivery.dead_letters import queries as letter_queries
 from delivery.dead_letters.letter import STATES, DeadLetter, LetterFilter
 from delivery.domain.vocabulary import OUTCOMES, REASONS
-from delivery.history import EventFilter, Row, archived, parse
+from delivery.history import EventFilter, Row, archived, parse, search
+from delivery.postgres import search_indexes
 from delivery.postgres.database import Connection
-from delivery.web import prefix, queries
+from delivery.web import prefix, queries, searching
 from delivery.web.pages import (
     dead_letter,
     display,
@@ -132,12 +133,16 @@ def order(
 @router.get("/events")
 def events(request: Request, connection: Reading) -> Response:
     """The newest records of the log that match the filters, which are all in the address."""
-    form = forms.activity(request.query_params)
+    is_by_personal_data = searching.is_by_personal_data(request)
+    form = forms.activity(request.query_params, is_by_personal_data)
     rows: list[Row] = []
     not_shown = ""
     if not form.errors:
-        rows = history.page_without_texts(connection, form.wanted, ON_ONE_PAGE + 1, form.before)
-        not_shown = archived.named(archived.touched(connection, form.wanted))
+        if form.ordered_by is not None:
+            searching.note(request, "ordered_by")
+        wanted = search.narrowed(connection, form.wanted, form.event_id, form.ordered_by)
+        rows = history.page_without_texts(connection, wanted, ON_ONE_PAGE + 1, form.before)
+        not_shown = archived.named(archived.touched(connection, wanted))
     older = ""
     if len(rows) > ON_ONE_PAGE:
         last = history.position(rows[ON_ONE_PAGE - 1])
@@ -151,6 +156,8 @@ def events(request: Request, connection: Reading) -> Response:
         errors=form.errors,
         outcomes=OUTCOMES,
         is_filtered=any(form.given.values()),
+        is_by_personal_data=is_by_personal_data,
+        is_indexed=search_indexes.is_built(connection, search_indexes.EVENT_ID_INDEX),
         is_older=form.before is not None,
         older=older,
         downloads=rendering.downloads("/api/v1/events", form.given),
@@ -161,9 +168,12 @@ def events(request: Request, connection: Reading) -> Response:
 @router.get("/dead-letters")
 def letters(request: Request, connection: Reading) -> Response:
     """Records that could not be processed, the newest first."""
-    form = forms.letters(request.query_params)
+    is_by_personal_data = searching.is_by_personal_data(request)
+    form = forms.letters(request.query_params, is_by_personal_data)
     rows: list[Row] = []
     if not form.errors:
+        if form.wanted.text is not None:
+            searching.note(request, "text")
         rows = letter_queries.newest_first(connection, form.wanted, form.before, ON_ONE_PAGE + 1)
     last = rows[ON_ONE_PAGE - 1]["dead_letter_id"] if len(rows) > ON_ONE_PAGE else ""
     return rendering.page(
@@ -176,6 +186,7 @@ def letters(request: Request, connection: Reading) -> Response:
         reasons=REASONS,
         resolutions=STATES,
         is_filtered=bool(form.narrowing),
+        is_by_personal_data=is_by_personal_data,
         narrowing=rendering.query(form.narrowing),
         older=last and rendering.link("/dead-letters", form.narrowing | {"before": last}),
         downloads=rendering.downloads("/api/v1/dead-letters", form.narrowing),
@@ -218,7 +229,7 @@ def whole_letter(
 ) -> Response:
     """The page of a letter, masked unless everybody may see personal data or it is revealed."""
     number = letter.dead_letter_id
-    form = forms.letters(request.query_params)
+    form = forms.letters(request.query_params, searching.is_by_personal_data(request))
     newer, older = letter_queries.neighbours(connection, number, form.wanted)
     alike = letter_queries.alike(connection, number, queries.MOST_LETTERS)
     is_masked = not (is_revealed or rendering.shows_personal_data(request))
