@@ -85,7 +85,7 @@ def erase(
     url = settings.load(settings.DatabaseSettings).database_url
     with database.connect(url, "delivery erase", SETTINGS) as connection:
         database.require_migrated(connection)
-        distributed.require_undistributed(connection, "delivery erase")
+        distributed.require_erasable(connection)
         found = _found(connection, ordered_by, order, dead_letter, more or [])
         _report(erasure.erase(connection, *found), dry_run)
 

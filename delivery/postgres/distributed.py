@@ -12,7 +12,7 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from delivery.errors import SettingsError
-from delivery.postgres import database, placement
+from delivery.postgres import database, distributed_erasure, placement
 from delivery.postgres.database import Connection
 
 APPLICATION = "delivery migrate"
@@ -97,15 +97,16 @@ def find(url: SecretStr) -> Distribution | None:
             return _found(connection, schemas[0], "processed_events") if schemas else None
 
 
-def require_undistributed(connection: Connection, command: str) -> None:
-    """Raises SettingsError for a command that does not work on a distributed log."""
+def require_erasable(connection: Connection) -> None:
+    """Raises SettingsError where a version that could not erase there has distributed the log."""
     if not connection.is_citus:
         return
-    with placement.guarded(connection) as schemas:
-        if schemas and _found(connection, schemas[0], "processed_events"):
+    with placement.guarded(connection) as (schema, *_):
+        is_distributed = _found(connection, schema, "processed_events")
+        if is_distributed and not distributed_erasure.is_allowed(connection, schema):
             raise SettingsError(
-                f"`{command}` does not work on a log that is distributed over a Citus cluster: "
-                "nothing is changed"
+                "the log was distributed by a version that could not erase there: run `delivery "
+                "migrate` once as the tables' owner, and nothing is erased until then"
             )
 
 
@@ -122,10 +123,10 @@ def distribute(url: SecretStr, shards: int) -> Distribution:
             missing = [name for name in _DISTRIBUTE if not _found(connection, schema, name)]
             if missing:
                 _require_nobody(connection)
-                connection.execute(_ALLOW_TRIGGERS)
             # Before anything runs on several shards at once: Citus changes no function after that.
-            allowed = _ALLOW_PARTITIONS.format(schema=sql.Identifier(schema).as_string())
-            connection.execute(allowed)
+            connection.execute(_ALLOW_TRIGGERS)
+            ((quoted,),) = connection.execute("SELECT quote_ident(%s)", (schema,))
+            _allow(connection.execute, quoted)
             for name in missing:
                 _distribute(connection, schema, name, shards)
             found = _found(connection, schema, "processed_events")
@@ -144,7 +145,12 @@ def migrating(execute: Callable[[str], Any]) -> Iterator[None]:
         execute(_ONE_AFTER_THE_OTHER)
     yield
     if schema is not None:
-        execute(_ALLOW_PARTITIONS.format(schema=schema))
+        _allow(execute, schema)
+
+
+def _allow(execute: Callable[[str], Any], schema: str) -> None:
+    execute(_ALLOW_PARTITIONS.format(schema=schema))
+    distributed_erasure.allow(execute, schema)
 
 
 def _found(connection: Connection, schema: str, name: str) -> Distribution | None:

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,20 +20,23 @@ import psycopg
 import pytest
 from every_command import Run
 from every_outcome import ORDER
+from forbidden import FORBIDDEN
 from psycopg import sql
+from psycopg.errors import InsufficientPrivilege
 from pydantic import SecretStr
 from records import batch, value
-from served import served
+from served import served, wait_until
 from structlog.testing import capture_logs
 
 from delivery.cli import DONE, UNREACHABLE, USAGE
 from delivery.domain.event import Contract
 from delivery.domain.month import Month
+from delivery.erasure.erase import Erasure
 from delivery.errors import RaceError, SettingsError
 from delivery.history import stats
 from delivery.inbox import transaction
 from delivery.inbox.statements import Statements
-from delivery.postgres import database, distributed, migrations, prepared
+from delivery.postgres import database, distributed, distributed_erasure, migrations, prepared
 from delivery.postgres.database import Connection, Session
 from delivery.postgres.tables import metadata
 
@@ -63,9 +67,12 @@ def schema_url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def filled_url(schema_url: str) -> str:
-    """The same, with a log that holds a row of each outcome and is distributed only then."""
+    """The same, with a log that holds a row of each outcome and is distributed only then.
+
+    The nodes do not have the functions before, as where the database joins a cluster.
+    """
     url = SecretStr(schema_url)
-    migrations.upgrade(url)
+    migrations.upgrade(SecretStr(schema_url + quote(" -ccitus.enable_ddl_propagation=off")))
     with database.connect(url, "test") as connection:
         every_outcome.fill(connection)
     assert distributed.find(url) is None
@@ -222,7 +229,7 @@ def test_a_row_that_a_node_refuses_becomes_a_dead_letter_and_its_neighbours_stay
 )
 @pytest.mark.parametrize("table", ["processed_events", "processed_events_2026_11"])
 def test_the_log_is_append_only(worker: Connection, statement: str, table: str) -> None:
-    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
+    with pytest.raises(InsufficientPrivilege, match="append-only"):
         worker.execute(statement.format(table))
 
 
@@ -246,25 +253,32 @@ def test_a_month_that_is_missing_is_made_on_the_nodes_and_keeps_its_rows(
     assert worker.execute(asked).fetchall() == [(False,)] * SHARDS
 
 
+@contextmanager
+def logged_in(kind: str) -> Iterator[str]:
+    """A new role that may log in, until the end."""
+    role = f"{kind}_{uuid4().hex[:8]}"
+    with psycopg.connect(COORDINATOR, autocommit=True) as owner:
+        owner.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'w'").format(sql.Identifier(role)))
+        try:
+            yield role
+        finally:
+            owner.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+            owner.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
 def test_a_worker_of_a_role_with_no_more_rights_than_it_needs_writes_on_the_nodes(
     run: Run, filled_url: str
 ) -> None:
     """Citus's COPY sends the nodes the columns that ours leaves out, with their defaults."""
-    role = f"worker_{uuid4().hex[:8]}"
-    with psycopg.connect(COORDINATOR, autocommit=True) as owner:
-        owner.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'w'").format(sql.Identifier(role)))
-        try:
-            assert run(filled_url, "migrate", "--worker-role", role)[0] == DONE
-            session = Session(SecretStr(_as(role, filled_url)), AGE)
-            worker = session.connection()
-            contents = [value(6000 + n) for n in range(20)]
-            assert process(worker, *contents, first=6000) == {"created": 20}
-            newer = [value(6000 + n, 30) for n in range(5)]
-            assert process(worker, *newer, b"{", first=6100) == {"updated": 5, "rejected": 1}
-            session.drop()
-        finally:
-            owner.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
-            owner.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+    with logged_in("worker") as role:
+        assert run(filled_url, "migrate", "--worker-role", role)[0] == DONE
+        session = Session(SecretStr(_as(role, filled_url)), AGE)
+        worker = session.connection()
+        contents = [value(6000 + n) for n in range(20)]
+        assert process(worker, *contents, first=6000) == {"created": 20}
+        newer = [value(6000 + n, 30) for n in range(5)]
+        assert process(worker, *newer, b"{", first=6100) == {"updated": 5, "rejected": 1}
+        session.drop()
 
 
 _NODE = """
@@ -317,17 +331,165 @@ def test_the_commands_that_read_say_what_they_say_on_one_machine(run: Run, fille
     assert run(filled_url, "verify", "--database-only")[0] == DONE
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("erase", "--order", "1001", "--reason", "x"),
-    ],
-)
-def test_what_does_not_work_there_is_refused_in_one_line(
-    run: Run, filled_url: str, command: tuple[str, ...]
+@pytest.fixture
+def eraser(run: Run, filled_url: str) -> Iterator[str]:
+    """The URL of a role that may erase and do nothing else."""
+    with logged_in("eraser") as role:
+        assert run(filled_url, "migrate", "--erasure-role", role)[0] == DONE
+        yield _as(role, filled_url)
+
+
+Erase = Callable[..., list[int]]
+
+
+@pytest.fixture
+def erase(run: Run, eraser: str) -> Erase:
+    """Erases with these arguments. Returns how many events, duplicates, deliveries and letters."""
+
+    def erase(*arguments: object) -> list[int]:
+        code, said, _ = run(eraser, "erase", *map(str, arguments), "--reason", "request 117")
+        assert code == DONE
+        return [int(line.split()[1]) for line in said.splitlines()[1:]]
+
+    return erase
+
+
+WHO: dict[str, Any] = {"orderedBy": 4711, "requestMessage": "ring the bell"}
+
+
+def test_an_order_with_each_outcome_is_erased_and_comes_not_back(
+    run: Run, filled_url: str, worker: Connection, erase: Erase
 ) -> None:
-    code, _, error = run(filled_url, *command)
-    assert (code, f"`delivery {command[0]}` does not work on a log" in error) == (USAGE, True)
+    contents = [value(8000, 5, **WHO), value(8000, 9, **WHO), value(8000, 7, **WHO),
+                value(8000, 5, **WHO), value(8000, 5), b'{"event": {"orderId": 8000}}']  # fmt: skip
+    process(worker, *contents, first=8000)
+    assert erase("--order", 8000) == [3, 1, 1, 1]
+    before = rows(worker)
+    assert WHO["requestMessage"] not in str(before)
+    assert process(worker, *contents, first=8000) == {"redelivered": 6}
+    assert process(worker, *contents[:3], first=8050) == {"duplicate": 3}
+    assert erase("--order", 8000) == [0, 0, 0, 0]
+    assert before["deliveries"] == rows(worker)["deliveries"]
+    assert WHO["requestMessage"] not in str(rows(worker))
+    assert run(filled_url, "verify", "--database-only")[0] == DONE
+
+
+def test_a_customers_orders_on_all_shards_are_erased_with_one_row_that_says_so(
+    run: Run, filled_url: str, worker: Connection, eraser: str, erase: Erase
+) -> None:
+    cut_off = b'{"event": {"orderId": 8107, "requestMes'
+    process(worker, *[value(8100 + n, **WHO) for n in range(40)], cut_off, first=8100)
+    before = rows(worker)
+    assert run(eraser, "erase", "--ordered-by", "4711", "--dry-run")[0] == DONE
+    assert rows(worker) == before
+    assert erase("--ordered-by", 4711) == [40, 0, 40, 1]
+    noted = (
+        "SELECT result FROM run_command_on_all_nodes($$SELECT (processed_events, deliveries)::text "
+        "|| reason FROM {}.erasures WHERE deliveries > 1 ORDER BY erasure_id DESC LIMIT 1$$)"
+    ).format(*worker.execute("SELECT current_schema()").fetchone() or ())
+    assert set(worker.execute(noted).fetchall()) == {("(40,40)request 117",)}
+    assert run(filled_url, "verify", "--database-only")[0] == DONE
+
+
+@pytest.mark.parametrize("statements", FORBIDDEN.values(), ids=FORBIDDEN)
+def test_even_the_owner_changes_the_log_in_no_other_way(
+    worker: Connection, erase: Erase, statements: list[str]
+) -> None:
+    process(worker, value(1, **WHO), value(2, **WHO), first=8200)
+    erase("--order", 2)
+    before = rows(worker)
+    one_connection = "SET LOCAL citus.multi_shard_modify_mode = 'sequential'"
+    with pytest.raises(InsufficientPrivilege, match="append-only"):
+        worker.execute("; ".join([one_connection, *statements]))  # one transaction
+    assert rows(worker) == before
+
+
+@pytest.mark.parametrize("orders", [[8300], [*range(8320, 8329)]], ids=["one order", "orders"])
+def test_a_newer_event_that_a_worker_writes_meanwhile_keeps_its_delivery(
+    filled_url: str, worker: Connection, rival: Connection, orders: list[int]
+) -> None:
+    process(worker, *[value(order, **WHO) for order in orders], first=orders[0])
+    erasing = threading.Thread(target=_erase, args=(filled_url, orders))
+    with rival.transaction():
+        process(rival, value(orders[-1], 9, **WHO), first=orders[0] + 10)
+        erasing.start()
+        wait_until(lambda: _waits(worker))
+    erasing.join(30)
+    kept = "SELECT order_id FROM deliveries WHERE order_id = ANY(%s) AND ordered_by > 0"
+    assert worker.execute(kept, (orders,)).fetchall() == [(orders[-1],)]
+
+
+def test_workers_and_erasures_of_the_same_orders_leave_no_contradiction(
+    run: Run, filled_url: str
+) -> None:
+    orders = list(range(8400, 8408))
+    failures: list[BaseException] = []
+
+    def guarded(task: Callable[[Connection], None]) -> None:
+        try:
+            with database.connect(SecretStr(filled_url), "test") as own:
+                task(own)
+        except BaseException as error:
+            failures.append(error)
+
+    def work(partition: int) -> Callable[[Connection], None]:
+        def task(own: Connection) -> None:
+            for minute in range(20):
+                contents = [value(order, minute - order % 3, **WHO) for order in orders]
+                transaction.process(
+                    own, Contract(), batch(*contents, first=minute * 100, partition=partition)
+                )
+
+        return task
+
+    def erasures(own: Connection) -> None:
+        for number in range(12):
+            for _ in Erasure("order", "a test").erase(own, orders[number % 3 :], []):
+                pass
+
+    tasks = [work(7), work(8), erasures, erasures]
+    threads = [threading.Thread(target=guarded, args=(task,)) for task in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert failures == []
+    assert run(filled_url, "verify", "--database-only")[0] == DONE
+
+
+def _erase(url: str, orders: list[int]) -> None:
+    with database.connect(SecretStr(url), "test") as own:
+        for _ in Erasure("order", "a test").erase(own, orders, []):
+            pass
+
+
+def _waits(connection: Connection) -> bool:
+    return connection.execute("SELECT count(*) FROM citus_lock_waits").fetchone() != (0,)
+
+
+_OPEN = """
+SELECT success, result FROM run_command_on_all_nodes($$
+    SELECT count(*) FROM pg_proc WHERE prosecdef AND pronamespace = '{}'::regnamespace
+    AND has_function_privilege('public', oid, 'EXECUTE') $$)
+"""
+
+
+def test_a_log_that_cannot_be_erased_yet_can_be_after_the_next_migrate(
+    run: Run, filled_url: str, worker: Connection, eraser: str, erase: Erase
+) -> None:
+    """A version that could not erase there has distributed it, or a migration says it anew."""
+    ((schema,),) = worker.execute("SELECT current_schema()")
+    for function, alone, on_citus in distributed_erasure.PHRASES:
+        asked = "SELECT pg_get_functiondef(%s::regprocedure)"
+        ((definition,),) = worker.execute(asked, (function,))
+        words = (text.format(schema=schema) for text in (on_citus, alone))
+        worker.execute(definition.replace(*words))
+    process(worker, value(8500, **WHO), first=8500)
+    code, _, error = run(eraser, "erase", "--order", "8500", "--reason", "x")
+    assert (code, "run `delivery migrate` once" in error) == (USAGE, True)
+    assert run(filled_url, "migrate")[0] == DONE
+    assert erase("--order", 8500) == [1, 0, 1, 0]
+    assert set(worker.execute(_OPEN.format(schema)).fetchall()) == {(True, "0")}
 
 
 def test_a_transaction_that_is_prepared_and_not_ended_is_named_in_one_warning(

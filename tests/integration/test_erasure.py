@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from alembic import command
 from every_command import Run, as_user
+from forbidden import FORBIDDEN, NOTE
 from httpx import Client
 from letters import TESTER
 from psycopg.errors import InsufficientPrivilege
@@ -23,7 +24,7 @@ from delivery.erasure import search
 from delivery.erasure.erase import Erasure
 from delivery.errors import RaceError
 from delivery.inbox import transaction
-from delivery.postgres import database, migrations
+from delivery.postgres import database, distributed_erasure, migrations
 from delivery.postgres.columns import PERSONAL
 from delivery.postgres.database import Connection
 from delivery.verify import Progress, findings
@@ -60,6 +61,14 @@ def erase(eraser: str, run: Run) -> Erase:
     return erase
 
 
+@pytest.fixture(params=["alone", "on Citus"])
+def functions(request: pytest.FixtureRequest, connection: Connection) -> None:
+    """The migrations' functions, and what is made of them where the log is distributed."""
+    if request.param == "on Citus":
+        distributed_erasure.allow(connection.execute, "public")
+        distributed_erasure.allow(connection.execute, "public")
+
+
 def process(connection: Connection, *contents: bytes | None, first: int = 0) -> dict[str, int]:
     return dict(+transaction.process(connection, Contract(), batch(*contents, first=first)))
 
@@ -83,6 +92,7 @@ def counted(events: int = 0, duplicates: int = 0, deliveries: int = 0, letters: 
 # What goes, and what stays
 
 
+@pytest.mark.usefixtures("functions")
 def test_data_goes_and_the_skeleton_stays(connection: Connection, erase: Erase) -> None:
     skeleton = (
         "SELECT order_id, event_time, outcome, record_topic, record_partition, record_offset, "
@@ -164,6 +174,7 @@ def test_all_ways_to_name_orders_are_one(connection: Connection, erase: Erase) -
     assert erase("--order", 99) == counted()
 
 
+@pytest.mark.usefixtures("functions")
 def test_a_dry_run_counts_what_a_run_does_and_changes_nothing(
     connection: Connection, eraser: str, erase: Erase, run: Run, contents: Contents
 ) -> None:
@@ -290,6 +301,7 @@ def test_an_order_is_the_customers_where_any_of_its_records_says_so(
     assert erase("--ordered-by", CUSTOMER) == counted(5, 1, 4)
 
 
+@pytest.mark.usefixtures("functions")
 def test_a_letter_that_was_replayed_is_erased_with_the_event_that_it_became(
     connection: Connection, erase: Erase
 ) -> None:
@@ -355,6 +367,7 @@ def test_a_letter_that_was_erased_is_not_processed_whatever_the_contract_says_by
 # What comes beside it
 
 
+@pytest.mark.usefixtures("functions")
 def test_an_event_that_a_worker_writes_meanwhile_keeps_its_delivery(
     connection: Connection, database_url: str
 ) -> None:
@@ -390,6 +403,7 @@ def test_a_worker_that_waits_for_an_erasure_writes_its_event_after_it(
     assert found(connection) == []
 
 
+@pytest.mark.usefixtures("functions")
 def test_workers_and_erasures_of_the_same_orders_leave_no_contradiction(
     connection: Connection, database_url: str
 ) -> None:
@@ -475,43 +489,8 @@ def test_a_constraint_that_refuses_the_mark_is_one_line(
 # Who may
 
 
-MARK = "erased_payload(order_id, event_time)"
-NOTE = "INSERT INTO erasures (erased_by, criterion, reason) VALUES ('x', 'order', 'x')"
-NOTED = "(SELECT max(erasure_id) FROM erasures)"
-
-OWNERS = {
-    "a payload": ["UPDATE processed_events SET payload = '{}'"],
-    "a partition's": [f"UPDATE processed_events_{at(0):%Y_%m} SET payload = '{{}}'"],
-    "the mark": [f"UPDATE processed_events SET payload = {MARK}"],
-    "with a number": [f"UPDATE processed_events SET payload = {MARK}, erasure_id = 1"],
-    "with flags": [
-        "SET LOCAL delivery.erase = 'on'",
-        "SET LOCAL delivery.erasing = 'on'",
-        f"UPDATE processed_events SET payload = {MARK}, erasure_id = {NOTED}",
-    ],
-    "of an erasure before": [
-        f"UPDATE processed_events SET payload = {MARK}, erasure_id = {NOTED}",
-    ],
-    "without the mark": [NOTE, f"UPDATE processed_events SET erasure_id = {NOTED}"],
-    "another mark": [NOTE, f"UPDATE processed_events SET payload = '{{\"erased\": true}}', "
-                           f"erasure_id = {NOTED}"],
-    "an outcome with it": [NOTE, f"UPDATE processed_events SET payload = {MARK}, "
-                                 f"erasure_id = {NOTED}, outcome = 'stale'"],
-    "a time with it": [NOTE, f"UPDATE processed_events SET payload = {MARK}, "
-                             f"erasure_id = {NOTED}, consumed_at = now()"],
-    "of nothing": [NOTE, f"UPDATE processed_events SET payload = {MARK}, erasure_id = 0"],
-    "a row erased before": [NOTE, f"UPDATE processed_events SET payload = {MARK}, "
-                                  f"erasure_id = {NOTED} WHERE order_id = 2"],
-    "a row": [NOTE, "DELETE FROM processed_events"],
-    "the log": [NOTE, "TRUNCATE processed_events"],
-    "announcements": [NOTE, "UPDATE announcements SET announced_offset = 1"],
-    "what was noted": ["UPDATE erasures SET reason = 'none'"],
-    "that it was noted": ["DELETE FROM erasures"],
-    "all that was noted": ["TRUNCATE erasures"],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("statements", OWNERS.values(), ids=OWNERS)
+@pytest.mark.usefixtures("functions")
+@pytest.mark.parametrize("statements", FORBIDDEN.values(), ids=FORBIDDEN)
 def test_even_the_owner_changes_the_log_in_no_other_way(
     connection: Connection, erase: Erase, contents: Contents, statements: list[str]
 ) -> None:
