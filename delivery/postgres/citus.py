@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from delivery.errors import RaceError, SettingsError
+from delivery.errors import RaceError, SettingsError, UnavailableError
+from delivery.postgres.sqlstate import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +44,19 @@ def require_coordinator(connection: Connection) -> None:
             f"{connection.info.host}:{connection.info.port} is a node of a Citus cluster: the "
             f"database's URL has to name the cluster's coordinator{where} instead"
         )
+
+
+def require_machines(error: Exception, is_broken: bool) -> None:
+    """Raises UnavailableError where a machine went away beneath the transaction that this ended.
+
+    Citus passes on what a node says as it dies, or its coordinator, as an internal error and in any
+    language; what a row is to blame for has its own code, see `write`. A dying coordinator answers
+    a command several times too, which psycopg takes for a fault in its own books.
+    """
+    if is_broken or isinstance(error, psycopg.errors.InternalError_):
+        raise UnavailableError(
+            f"a node or the coordinator went away: {first_line(error)}"
+        ) from error
 
 
 def write(

@@ -113,7 +113,10 @@ class Connection(psycopg.Connection[TupleRow]):
     def transaction(
         self, savepoint_name: str | None = None, force_rollback: bool = False
     ) -> Iterator[psycopg.Transaction]:
-        """As psycopg's, in which what is relied on is set, and whose COMMIT can be watched."""
+        """As psycopg's, in which what is relied on is set, and whose COMMIT can be watched.
+
+        On Citus it raises UnavailableError for what `citus.require_machines` takes for one.
+        """
         is_outermost = self.info.transaction_status == TransactionStatus.IDLE
         try:
             with super().transaction(savepoint_name, force_rollback) as transaction:
@@ -122,6 +125,10 @@ class Connection(psycopg.Connection[TupleRow]):
                 yield transaction
                 if is_outermost:
                     self.committing_since = time.monotonic()
+        except Exception as error:
+            if self.is_citus and is_outermost:
+                citus.require_machines(error, self.closed)
+            raise
         finally:
             if is_outermost:
                 self.committing_since = None

@@ -125,9 +125,9 @@ def _extra_deliveries(connection: Connection, progress: Progress) -> Iterator[Fi
 
 
 _CONSUMED = """
-SELECT EXISTS (SELECT FROM processed_events WHERE record_topic NOT LIKE 'import:%')
-    OR EXISTS (SELECT FROM duplicate_events WHERE record_topic NOT LIKE 'import:%')
-    OR EXISTS (SELECT FROM dead_letters WHERE record_topic NOT LIKE 'import:%')
+SELECT EXISTS (SELECT 1 FROM processed_events WHERE record_topic NOT LIKE 'import:%')
+    OR EXISTS (SELECT 1 FROM duplicate_events WHERE record_topic NOT LIKE 'import:%')
+    OR EXISTS (SELECT 1 FROM dead_letters WHERE record_topic NOT LIKE 'import:%')
 """
 
 

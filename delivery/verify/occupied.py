@@ -122,9 +122,9 @@ _FROM_THE_BEGINNING = """
 SELECT count(DISTINCT (record_topic, record_partition)) FROM processed_events
 WHERE record_topic = ANY(%s) AND record_offset = 0
 """
-# This reads the whole log where there are none.
+# This reads the whole log where there are none. With a 1, as Citus wants it.
 _HAS_IMPORTS = f"""
-SELECT EXISTS (SELECT FROM processed_events WHERE record_topic LIKE '{PREFIX}%')
+SELECT EXISTS (SELECT 1 FROM processed_events WHERE record_topic LIKE '{PREFIX}%')
 """  # noqa: S608
 
 

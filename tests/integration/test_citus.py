@@ -7,7 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,20 @@ import pytest
 from every_command import Run
 from every_outcome import ORDER
 from forbidden import FORBIDDEN
+from kafka import KafkaProducer
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 from pydantic import SecretStr
-from records import batch, value
+from records import RECEIVED, batch, value
 from served import served, wait_until
 from structlog.testing import capture_logs
 
 from delivery.cli import DONE, UNREACHABLE, USAGE
 from delivery.domain.event import Contract
 from delivery.domain.month import Month
+from delivery.embedded.kafka import KafkaServer
 from delivery.erasure.erase import Erasure
-from delivery.errors import RaceError, SettingsError
+from delivery.errors import RaceError, SettingsError, UnavailableError
 from delivery.history import stats
 from delivery.inbox import transaction
 from delivery.inbox.statements import Statements
@@ -49,6 +51,8 @@ pytestmark = [
 ]
 
 AGE = timedelta(seconds=45)
+_SEPARATOR = "&" if urlsplit(COORDINATOR).query else "?"
+RECEIVED_MS = round(RECEIVED.timestamp() * 1000)
 SHARDS = 4
 
 Hook = Callable[[Callable[[], object]], None]
@@ -58,10 +62,10 @@ Hook = Callable[[Callable[[], object]], None]
 def schema_url() -> Iterator[str]:
     """The coordinator, with an empty schema that goes away with the module."""
     name = f"test_{uuid4().hex[:8]}"
-    separator = "&" if urlsplit(COORDINATOR).query else "?"
     with psycopg.connect(COORDINATOR, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
-        yield f"{COORDINATOR}{separator}options={quote(f'-csearch_path={name}')}"
+    yield f"{COORDINATOR}{_SEPARATOR}options={quote(f'-csearch_path={name}')}"
+    with psycopg.connect(COORDINATOR, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
 
 
@@ -513,6 +517,102 @@ def test_a_transaction_that_is_prepared_and_not_ended_is_named_in_one_warning(
             connection.execute(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
     warned = [line for line in logs if line.get("transaction") == gid]
     assert [(line["log_level"], line["node"]) for line in warned] == [("warning", f"{host}:{port}")]
+
+
+_END_SESSIONS = """
+SELECT run_command_on_workers($$
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name LIKE 'citus_internal%' $$)
+"""
+
+
+def test_nodes_that_end_their_sessions_in_between_are_an_outage_and_nothing_is_lost(
+    filled_url: str, worker: Connection, rival: Connection, before_write: Hook
+) -> None:
+    contents = [value(9000 + n) for n in range(40)]
+    before_write(lambda: rival.execute(_END_SESSIONS))
+    with pytest.raises(UnavailableError):
+        process(worker, *contents, first=9000)
+    assert process(worker, *contents, first=9000) == {"created": 40}
+
+
+def test_a_shard_that_moves_to_another_node_beside_a_worker_loses_nothing(
+    run: Run, filled_url: str, worker: Connection, rival: Connection
+) -> None:
+    asked = """
+        SELECT shardid, a.nodename, a.nodeport, b.nodename, b.nodeport
+        FROM pg_dist_shard JOIN pg_dist_placement USING (shardid)
+        JOIN pg_dist_node a USING (groupid)
+        JOIN pg_dist_node b ON b.groupid > 0 AND b.groupid <> a.groupid
+        WHERE logicalrelid = 'deliveries'::regclass ORDER BY shardid LIMIT 1
+    """
+    (found,) = worker.execute(asked)
+    mode = "auto" if worker.execute("SHOW wal_level").fetchone() == ("logical",) else "block_writes"
+    ended = threading.Event()
+
+    def move() -> None:
+        move = "SELECT citus_move_shard_placement(%s, %s, %s, %s, %s, shard_transfer_mode => %s)"
+        try:
+            rival.execute(move, (*found, mode))
+        finally:
+            ended.set()
+
+    moving = threading.Thread(target=move)
+    moving.start()
+    batches = 0
+    while batches < 20 or not ended.is_set():
+        contents = [value(9100 + n % 40, batches) for n in range(60)]
+        process(worker, *contents, first=9100 + batches * 60)
+        batches += 1
+    moving.join(60)
+    assert worker.execute(asked).fetchone() != found
+    count = "SELECT count(*) FROM processed_events WHERE order_id BETWEEN 9100 AND 9139"
+    assert worker.execute(count).fetchall() == [(batches * 40,)]
+    assert run(filled_url, "verify", "--database-only")[0] == DONE
+
+
+@pytest.mark.kafka
+def test_a_worker_drains_a_topic_and_verify_accounts_for_each_record(
+    monkeypatch: pytest.MonkeyPatch,
+    run: Run,
+    filled_url: str,
+    kafka_server: KafkaServer,
+    make_topic: Callable[[int], str],
+) -> None:
+    topic = make_topic(2)
+    with closing(KafkaProducer(bootstrap_servers=kafka_server.bootstrap_servers)) as producer:
+        for number in range(200):
+            content = value(12_000 + number % 150) if number else b"{"
+            producer.send(topic, content, partition=number % 2, timestamp_ms=RECEIVED_MS)
+        producer.flush()
+    monkeypatch.setenv("DELIVERY_KAFKA_BOOTSTRAP_SERVERS", kafka_server.bootstrap_servers)
+    monkeypatch.setenv("DELIVERY_KAFKA_TOPIC", topic)
+    monkeypatch.setenv("DELIVERY_KAFKA_GROUP_ID", topic)
+    code, said, _ = run(filled_url, "worker", "--drain")
+    assert (code, said.startswith("200 records read")) == (DONE, True)
+    assert run(filled_url, "verify")[0] == DONE
+    assert run(filled_url, "verify", "--since", "1h")[0] == DONE
+
+
+def test_an_owner_who_is_no_superuser_distributes_grants_and_erases(run: Run) -> None:
+    """But for a role's defaults on the nodes: the statements are said."""
+    with logged_in("owner") as owner, logged_in("worker") as name, logged_in("eraser") as eraser:
+        schema = f"owned_{uuid4().hex[:8]}"
+        url = _as(owner, f"{COORDINATOR}{_SEPARATOR}options={quote(f'-csearch_path={schema}')}")
+        with psycopg.connect(COORDINATOR, autocommit=True) as superuser:
+            superuser.execute(f"CREATE SCHEMA {schema} AUTHORIZATION {owner}")
+            assert run(url, "migrate", "--distributed", "--shards", "2")[0] == DONE
+            code, _, error = run(url, "migrate", "--worker-role", name)
+            assert (code, f'ALTER ROLE "{name}" SET' in error) == (USAGE, True)
+            superuser.execute(error.partition("Have a superuser run: ")[2])
+            assert run(url, "migrate", "--worker-role", name)[0] == DONE
+            assert run(url, "migrate", "--erasure-role", eraser)[0] == DONE
+            session = Session(SecretStr(_as(name, url)), AGE)
+            assert process(session.connection(), value(1), value(2), first=0) == {"created": 2}
+            assert session.connection().execute("SELECT ensure_partitions()").fetchone() == (0,)
+            session.drop()
+            assert run(_as(eraser, url), "erase", "--order", "1", "--reason", "x")[0] == DONE
+            assert run(url, "verify", "--database-only")[0] == DONE
 
 
 PAST = Month.of(datetime.now(UTC).date().replace(day=1) - timedelta(days=70))

@@ -240,3 +240,40 @@ def test_an_encoding_that_can_not_hold_every_text_is_one_line(
         assert (code, out, err.count("\n")) == (USAGE, "", 1)
         assert "SQL_ASCII" in err
         assert "UTF8" in err
+
+
+class DyingError(Exception):
+    """What psycopg makes of a server that answers a command several times."""
+
+
+_DOWN = psycopg.errors.InternalError_("postmaster was shut down, exiting")
+
+
+def test_an_internal_error_that_ends_a_transaction_is_an_outage_on_citus_alone(
+    connection: Connection,
+) -> None:
+    with pytest.raises(psycopg.errors.InternalError_), database.transaction(connection):
+        raise _DOWN
+    connection.is_citus = True
+    with pytest.raises(UnavailableError, match="postmaster"), database.transaction(connection):
+        raise _DOWN
+    with database.transaction(connection):
+        with pytest.raises(psycopg.errors.InternalError_), connection.transaction():
+            raise _DOWN  # in a savepoint: a row may be to blame, which is found out by another way
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_whatever_ends_a_transaction_whose_connection_broke_is_an_outage_on_citus(
+    connection: Connection, database_url: str
+) -> None:
+    connection.is_citus = True
+    with pytest.raises(DyingError), database.transaction(connection):
+        raise DyingError
+
+    def die() -> None:
+        with psycopg.connect(database_url) as other:
+            other.execute("SELECT pg_terminate_backend(%s, 10000)", (connection.info.backend_pid,))
+        raise DyingError
+
+    with pytest.raises(UnavailableError, match="went away"), database.transaction(connection):
+        die()
