@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import warm
+from warm import Forked
+
 SECONDS = 90.0  # the deadline of what takes one or two seconds, on a machine that does much else
 
 
@@ -18,7 +21,7 @@ SECONDS = 90.0  # the deadline of what takes one or two seconds, on a machine th
 class Process:
     """A process of ours, and the file that its stderr goes to."""
 
-    running: subprocess.Popen[bytes]
+    running: subprocess.Popen[bytes] | Forked
     log: Path
 
     def stderr(self) -> str:
@@ -58,18 +61,31 @@ def start(
 
     With `project` it is the code in that folder that runs.
     """
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("DELIVERY_")}
-    ours = {f"DELIVERY_{name.upper()}": value for name, value in settings.items()}
     with log.open("wb") as stderr:
         running = subprocess.Popen(
             [sys.executable, *arguments],
-            env=clean | ours | ({"PYTHONPATH": str(project)} if project else {}),
+            env=environment(settings) | ({"PYTHONPATH": str(project)} if project else {}),
             cwd=project,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
         )
     return Process(running, log)
+
+
+def fork(log: Path, arguments: list[str], settings: Mapping[str, str]) -> Process:
+    """Runs `delivery` with these, by a fork: for a command that is not what the test is about."""
+    if not warm.is_ready_for(env := environment(settings)):
+        return start(log, ["-m", "delivery", *arguments], settings)
+    with log.open("wb") as stderr, Path(os.devnull).open("r+b") as nothing:
+        streams = (nothing.fileno(), nothing.fileno(), stderr.fileno())
+        return Process(warm.fork(arguments, env, *streams), log)
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """This process's own, but of all DELIVERY_ variables these settings alone."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("DELIVERY_")}
+    return clean | {f"DELIVERY_{name.upper()}": value for name, value in settings.items()}
 
 
 def end_all(processes: Sequence[Process]) -> list[int]:

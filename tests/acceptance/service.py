@@ -29,8 +29,13 @@ class Service:
 
     def run(self, *arguments: str, **settings: str) -> Process:
         """Starts Python with these arguments and the service's settings."""
-        log = self.folder / f"stderr-{len(self.started)}"
-        process = processes.start(log, list(arguments), self.settings | settings)
+        process = processes.start(self._log(), list(arguments), self.settings | settings)
+        self.started.append(process)
+        return process
+
+    def command(self, *arguments: str, **settings: str) -> Process:
+        """Runs `delivery` with these arguments, by a fork: a command that ends by itself."""
+        process = processes.fork(self._log(), list(arguments), self.settings | settings)
         self.started.append(process)
         return process
 
@@ -40,9 +45,12 @@ class Service:
 
     def drain(self, **settings: str) -> dict[str, int]:
         """Runs `delivery worker --drain` to its end, and returns what it says it did."""
-        drained = self.worker("--drain", **settings)
+        drained = self.command("worker", "--drain", **settings)
         assert drained.exit_code() == 0, drained.stderr()
         return drained.totals()
+
+    def _log(self) -> Path:
+        return self.folder / f"stderr-{len(self.started)}"
 
     def publish(self, sent: Iterable[Sent]) -> None:
         """Publishes the records in their order. When it returns, they are in the topic."""

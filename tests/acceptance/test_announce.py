@@ -59,7 +59,7 @@ class Announcing:
 
     def drain(self) -> None:
         """Runs `delivery announce --drain` to its end."""
-        drained = self.announcer("--drain")
+        drained = self.service.command("announce", "--drain", announce_topic=self.topic)
         assert drained.exit_code() == 0, drained.stderr()
 
     def wait_until_all_is_announced(self) -> None:
@@ -158,8 +158,8 @@ def test_a_dead_letters_replay_that_creates_a_delivery_announces_it(
     announcing.drain_worker()
     announcing.drain()
     assert 5 not in orders(records(service, announcing.topic))
-    replay = ("-m", "delivery", "dead-letters", "replay", "--all", "--reason", "future_event_time")
-    replayed = service.run(*replay, max_future_skew="P40000D")
+    replay = ("dead-letters", "replay", "--all", "--reason", "future_event_time")
+    replayed = service.command(*replay, max_future_skew="P40000D")
     assert replayed.exit_code() == 0, replayed.stderr()
     announcing.drain()
     assert 5 in orders(records(service, announcing.topic))

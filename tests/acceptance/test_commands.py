@@ -15,15 +15,15 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+import warm
 from kafka import KafkaConsumer
+from warm import Done
 
 from delivery.domain.vocabulary import OUTCOMES
 from delivery.embedded.kafka import KafkaServer
 from delivery.embedded.processes import pids_in
 from delivery.history import COLUMNS
 from delivery.postgres.database import Connection
-
-Done = subprocess.CompletedProcess[str]
 
 COMMANDS = ["history", "stats", "publish", "schema", "dev"]
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -57,17 +57,9 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 def delivery(*arguments: str, stdin: bytes = b"", **settings: str) -> Done:
-    done = subprocess.run(
-        command(*arguments),
-        input=stdin,
-        env=environment(**settings),
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
-    out, err = done.stdout.decode(), done.stderr.decode()  # line ends as they are
-    assert "Traceback" not in err
-    return Done(done.args, done.returncode, out, err)
+    done = warm.run(*arguments, environment=environment(**settings), stdin=stdin, timeout=60)
+    assert "Traceback" not in done.stderr
+    return done
 
 
 def assert_one_line(done: Done, code: int, *told: str) -> None:

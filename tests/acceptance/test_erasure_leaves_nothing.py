@@ -143,7 +143,7 @@ def rows(connection: psycopg.Connection[Any]) -> dict[str, list[str]]:
 
 
 def run(service: Service, url: str, *arguments: str) -> str:
-    done = service.run("-m", "delivery", *arguments, database_url=url)
+    done = service.command(*arguments, database_url=url)
     assert done.exit_code() == 0, done.stderr()
     return done.stderr()
 
@@ -160,9 +160,7 @@ def test_no_file_holds_what_was_erased_and_no_replay_brings_it_back(
         "created": 4, "updated": 1, "stale": 1, "duplicate": 1, "conflict": 1, "rejected": 7,
     }  # fmt: skip
     owner.execute("ALTER TABLE deliveries DROP CONSTRAINT fewer")
-    replayed = service.run(
-        "-m", "delivery", "dead-letters", "replay", "--all", database_url=server.url
-    )
+    replayed = service.command("dead-letters", "replay", "--all", database_url=server.url)
     assert replayed.exit_code() == 1
     run(service, server.url, "verify")
 
@@ -184,7 +182,7 @@ def test_no_file_holds_what_was_erased_and_no_replay_brings_it_back(
     assert service.drain(database_url=server.url, kafka_group_id="another") == {
         "redelivered": len(RECORDS)
     }
-    left = service.run("-m", "delivery", "dead-letters", "replay", "--all", database_url=server.url)
+    left = service.command("dead-letters", "replay", "--all", database_url=server.url)
     assert left.exit_code() == 1  # the neighbour's, and what is no JSON
     run(service, server.url, "verify")
     run(service, as_eraser, *erase)

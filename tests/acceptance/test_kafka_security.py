@@ -85,7 +85,7 @@ COMMANDS = [["worker"], ["worker", "--drain"], ["publish", "-"], ["verify"]]
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_refused_login_ends_every_command_at_once(secured: Service, command: list[str]) -> None:
-    process = secured.run("-m", "delivery", *command, kafka_sasl_password="wrong")
+    process = secured.command(*command, kafka_sasl_password="wrong")
     assert "refuses the login: check DELIVERY_KAFKA_SASL_USERNAME and" in the_line(process, 2)
 
 
@@ -93,7 +93,7 @@ def test_a_refused_login_ends_every_command_at_once(secured: Service, command: l
 def test_a_closed_port_is_reported_at_once_and_may_be_tried_again(
     secured: Service, command: list[str]
 ) -> None:
-    process = secured.run("-m", "delivery", *command, kafka_bootstrap_servers="127.0.0.1:1")
+    process = secured.command(*command, kafka_bootstrap_servers="127.0.0.1:1")
     assert "nobody listens there: check DELIVERY_KAFKA_BOOTSTRAP_SERVERS" in the_line(process, 3)
 
 
@@ -101,19 +101,19 @@ def test_verify_does_not_take_what_it_may_not_see_for_proved(
     secured: Service, topic: Right, allow: Callable[..., None]
 ) -> None:
     secured.publish(stream(1, 10))
-    process = secured.run("-m", "delivery", "verify")
+    process = secured.command("verify")
     assert f"user worker needs READ on topic {secured.topic}" in the_line(process, 2)
     allow(topic)
-    process = secured.run("-m", "delivery", "verify")
+    process = secured.command("verify")
     assert f"user worker needs DESCRIBE on group {secured.group}" in the_line(process, 2)
     allow(("DESCRIBE", "GROUP", secured.group))
-    process = secured.run("-m", "delivery", "verify")
+    process = secured.command("verify")
     assert process.exit_code() == 0, process.stderr()
 
 
 def test_publish_names_the_right_that_it_lacks(secured: Service, tmp_path: Path) -> None:
     (tmp_path / "orders").write_text("{}\n")
-    process = secured.run("-m", "delivery", "publish", str(tmp_path / "orders"))
+    process = secured.command("publish", str(tmp_path / "orders"))
     assert f"user worker needs WRITE on topic {secured.topic}" in the_line(process, 2)
 
 

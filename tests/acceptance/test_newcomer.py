@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
 from processes import wait_until
 from service import Service
 
@@ -19,14 +20,7 @@ from delivery.cli.quickstart import EXAMPLES
 
 def delivery(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DELIVERY_")}
-    return subprocess.run(
-        [sys.executable, "-m", "delivery", *arguments],
-        env=clean | variables,
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=60,
-    )
+    return warm.run(*arguments, environment=clean | variables, timeout=60)
 
 
 @pytest.mark.parametrize("command", [[], ["history"], ["dead-letters", "list"]])

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from psycopg import sql
 from pydantic import SecretStr
 from records import at, batch, value
@@ -52,11 +53,9 @@ def delivery(database_url: str) -> Run:
     def run(
         *arguments: str, stdin: str = "", url: str = database_url, **settings: str
     ) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "delivery", *arguments],
-            env=environment(url) | settings,
-            input=stdin, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        return warm.run(
+            *arguments, environment=environment(url) | settings, stdin=stdin.encode(), timeout=120
+        )
 
     return run
 

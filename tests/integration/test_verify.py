@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import warm
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 from kafka.structs import OffsetAndMetadata
@@ -627,8 +628,7 @@ def settings(server: KafkaServer, topic: str, url: str) -> dict[str, str]:
 
 
 def run(environment: dict[str, str], *arguments: str) -> None:
-    command = [sys.executable, "-m", "delivery", *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = warm.run(*arguments, environment=environment)
     assert done.returncode == 0, done.stderr
 
 
