@@ -100,7 +100,9 @@ def _columns(way: str) -> list[str]:
 
 
 def _file(folder: Path, way: str) -> Path:
-    name = way.replace(" ", "-") if way in INSTEAD or "alignment" in way else "rows"
+    name = (
+        way.replace(" ", "-").replace(",", "") if way in INSTEAD or "alignment" in way else "rows"
+    )
     return folder / f"{name}.copy"
 
 

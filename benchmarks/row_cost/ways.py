@@ -6,12 +6,12 @@ from typing import NamedTuple
 # Fields of eight bytes first, so that nothing is filled up to the next multiple of eight.
 BY_ALIGNMENT = (
     "order_id, event_time, record_offset, record_time, consumed_at, record_topic_id, "
-    "record_partition, outcome, payload, record_topic, erasure_id"
+    "record_partition, outcome, payload, record_topic, erasure_id, record_headers"
 )
 
 AS_THEY_ARE = (
     "order_id, event_time, outcome, payload, record_topic, record_partition, record_offset, "
-    "record_time, consumed_at, record_topic_id, erasure_id"
+    "record_time, consumed_at, record_topic_id, erasure_id, record_headers"
 )
 
 # What changes of a table that is called {table}, before the rows come.
@@ -30,10 +30,23 @@ WAYS = {
     "columns in the order of their alignment": "",
     "without the topic and its id": "ALTER TABLE {table} ALTER record_topic DROP NOT NULL, "
     "ALTER record_topic_id DROP NOT NULL, ALTER record_topic_id DROP DEFAULT",
+    "a header, traceparent": "",
+    "two headers, __TypeId__ and traceparent": "",
 }
 
+# As the worker writes them.
+_TRACE = """format('{"key":"traceparent","value":"00-%s-%s-01"}',
+               md5(order_id::text), left(md5(record_offset::text), 16))"""
+_TYPE = """'{"key":"__TypeId__","value":"com.example.order.domain.event.OrderCreateEvent"}'"""
+
 # What is in the row when it is not as the log has it.
-INSTEAD = {"without the topic and its id": {"record_topic": "NULL", "record_topic_id": "NULL"}}
+INSTEAD = {
+    "without the topic and its id": {"record_topic": "NULL", "record_topic_id": "NULL"},
+    "a header, traceparent": {"record_headers": f"('[' || {_TRACE} || ']')::json"},
+    "two headers, __TypeId__ and traceparent": {
+        "record_headers": f"('[' || {_TYPE} || ',' || {_TRACE} || ']')::json"
+    },
+}
 
 # About 2,600 bytes: an order with twenty lines, which PostgreSQL compresses by itself.
 LARGE = """

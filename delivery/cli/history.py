@@ -16,12 +16,14 @@ from delivery import settings
 from delivery.archive import reading
 from delivery.cli import output, times
 from delivery.cli.arguments import LAST_ID, require_text
+from delivery.dead_letters import rendering
 from delivery.domain.record import Coordinates
 from delivery.domain.vocabulary import OUTCOMES, Outcome
 from delivery.errors import SettingsError
 from delivery.history import EventFilter, announcements, archived, parse, search
 from delivery.postgres import database
 from delivery.postgres.database import Connection
+from delivery.web import masking
 
 # A payload may hold personal data, so that a table does not show it.
 TABLE = ("consumed_at", "outcome", "order_id", "event_time", "record", "reason", "dead_letter_id")
@@ -40,6 +42,15 @@ TABLE_LIMIT = 100
 
 # The rows that are wanted, of the log or of a file: with a limit, and the names of columns.
 Rows = Callable[[int | None, Sequence[str]], Iterator[tuple[Any, ...]]]
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How the rows are written."""
+
+    format: output.Format
+    limit: int | None
+    shows_personal_data: bool
 
 
 @dataclass(frozen=True)
@@ -130,8 +141,14 @@ def history(
     ] = None,
     output_format: Annotated[
         output.Format,
-        typer.Option("--format", help="json is one object a line; json and csv have the payload."),
+        typer.Option(
+            "--format", help="json is one object a line; json and csv have payload and headers."
+        ),
     ] = "table",
+    show_personal_data: Annotated[
+        bool,
+        typer.Option("--show-personal-data", help="With json and csv: the headers unmasked."),
+    ] = False,
 ) -> None:
     """Show what became of records, in the order of their arrival.
 
@@ -144,6 +161,9 @@ def history(
     has built their indexes. Without them the first reads the log, about a second
     for each million events (a --since shortens that), the second the deliveries.
 
+    A payload is as it was sent. Headers have a mask in their place unless they
+    are asked for, and are in hexadecimal then where they are no text.
+
     \b
     Examples:
       delivery history 42
@@ -154,6 +174,9 @@ def history(
       delivery history --since 7d --format csv > week.csv
       delivery history 42 --archive processed_events-2024-11.csv.zst
     """
+    if show_personal_data and output_format == "table":
+        raise typer.BadParameter("--show-personal-data needs --format json or csv")
+    form = _Form(output_format, limit, show_personal_data)
     wanted = EventFilter(
         order_id,
         since,
@@ -168,25 +191,21 @@ def history(
             raise typer.BadParameter("--event-id and --ordered-by are for the database's log")
         with _opened(archive) as file:
             rows = partial(reading.events, file, archive, wanted)
-            count = _written(rows, output_format, limit)
+            count = _written(rows, form)
     else:
-        count = _of_database(wanted, output_format, limit, event_id, ordered_by)
+        count = _of_database(wanted, form, event_id, ordered_by)
     if not count:
         output.note("no events match")
 
 
 def _of_database(
-    wanted: EventFilter,
-    output_format: output.Format,
-    limit: int | None,
-    event_id: str | None,
-    ordered_by: int | None,
+    wanted: EventFilter, form: _Form, event_id: str | None, ordered_by: int | None
 ) -> int:
     url = settings.load(settings.DatabaseSettings).database_url
     with database.snapshot(url, "delivery history") as connection:
         wanted = search.narrowed(connection, wanted, event_id, ordered_by)
-        count = _written(partial(log.events, connection, wanted), output_format, limit)
-        if wanted.order_id is not None and output_format == "table":
+        count = _written(partial(log.events, connection, wanted), form)
+        if wanted.order_id is not None and form.format == "table":
             _say_announcement(connection, wanted.order_id)
         if not_shown := archived.named(archived.touched(connection, wanted)):
             output.note(f"months archived, and so not shown: {not_shown}")
@@ -206,14 +225,21 @@ def _opened(name: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def _written(rows: Rows, output_format: output.Format, limit: int | None) -> int:
-    if output_format == "table":
-        return _table(rows, limit or TABLE_LIMIT)
-    if output_format == "json":
-        return output.json_lines(
-            dict(zip(log.COLUMNS, row, strict=True)) for row in rows(limit, log.COLUMNS)
-        )
-    return output.csv_lines(log.COLUMNS, rows(limit, log.COLUMNS))
+def _written(rows: Rows, form: _Form) -> int:
+    if form.format == "table":
+        return _table(rows, form.limit or TABLE_LIMIT)
+    found = (_with_headers(row, form) for row in rows(form.limit, log.COLUMNS))
+    if form.format == "json":
+        return output.json_lines(dict(zip(log.COLUMNS, row, strict=True)) for row in found)
+    return output.csv_lines(log.COLUMNS, found)
+
+
+def _with_headers(row: tuple[Any, ...], form: _Form) -> tuple[Any, ...]:
+    """The row with its headers readable, or masked. They are its last column."""
+    headers = rendering.event_headers(row[-1])
+    if headers is None:
+        return row
+    return *row[:-1], headers if form.shows_personal_data else masking.masked_headers(headers)
 
 
 def _table(source: Rows, limit: int) -> int:

@@ -1,12 +1,15 @@
 """Dead letters as text for people and as members for JSON. Pure."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from delivery.dead_letters.advice import advice
 from delivery.dead_letters.contents import readable
 from delivery.dead_letters.letter import DeadLetter, LetterStatus
+from delivery.domain import headers
+from delivery.domain.record import Header
 
 
 def members(letter: DeadLetter, *, marks_controls: bool = False) -> dict[str, Any]:
@@ -25,7 +28,7 @@ def members(letter: DeadLetter, *, marks_controls: bool = False) -> dict[str, An
         "record_time": record.time,
         "record_key": text(record.key),
         "record_value": text(record.value, is_cut=letter.is_cut),
-        "record_headers": [{"key": key, "value": text(value)} for key, value in record.headers],
+        "record_headers": _headers(record.headers, marks_controls),
         "reason": letter.reason,
         "error": letter.error,
         "order_id": letter.order_id,
@@ -37,6 +40,15 @@ def members(letter: DeadLetter, *, marks_controls: bool = False) -> dict[str, An
         "advice": None if letter.resolution else _advice(letter),
         "erasure_id": letter.erasure_id,
     }
+
+
+def event_headers(
+    stored: str | None, *, marks_controls: bool = False
+) -> list[dict[str, Any]] | None:
+    """The headers of a row of the log in the same form; None where it has none."""
+    if stored is None:
+        return None
+    return _headers(headers.from_json(json.loads(stored)), marks_controls)
 
 
 def lines(letter: DeadLetter) -> Iterator[str]:
@@ -58,6 +70,13 @@ def status_line(letter: LetterStatus, if_open: str = "stays") -> str:
         error = " ".join(letter.error.split())  # a trigger's message may have several lines
         return f"{letter.dead_letter_id} ({coordinates}) {if_open}: {letter.reason}: {error}"
     return f"{letter.dead_letter_id} ({coordinates}) {letter.resolution}"
+
+
+def _headers(found: Sequence[Header], marks_controls: bool) -> list[dict[str, Any]]:
+    return [
+        {"key": key, "value": readable(value, marks_controls=marks_controls)}
+        for key, value in found
+    ]
 
 
 def _advice(letter: DeadLetter) -> str:

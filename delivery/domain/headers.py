@@ -1,16 +1,20 @@
-"""A record's headers as JSON without loss: the form of `dead_letters.record_headers`. Pure."""
+"""A record's headers as JSON without loss: the form of each column `record_headers`. Pure."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec.json import Encoder
 
 from delivery.domain.record import Header
 
 Members = Mapping[str, str | None]
 
 
-def to_json(headers: Iterable[Header]) -> str:
+_encode = Encoder().encode  # in a quarter of the time that Python's own takes
+
+
+def to_json(headers: Iterable[Header]) -> bytes:
     """An array with an object for each header: its key, and its value as UTF-8 text or as hex."""
-    return json.dumps([_members(*header) for header in headers])
+    return _encode([_members(*header) for header in headers])
 
 
 def from_json(array: Sequence[Members]) -> list[Header]:

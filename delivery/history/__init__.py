@@ -26,7 +26,10 @@ PAYLOAD_BUDGET_BYTES = 4_000_000
 FIRST_ROWS = 100
 STREAMED_ROWS = 1000
 
-_WITHOUT_TEXTS = tuple(name for name in COLUMNS if name not in {"payload", "error"})
+_TEXTS = frozenset({"payload", "record_headers", "error"})
+_WITHOUT_TEXTS = tuple(name for name in COLUMNS if name not in _TEXTS)
+
+_LARGE = ("payload", "record_headers")  # which may be of megabytes
 
 
 def events(
@@ -37,9 +40,10 @@ def events(
 ) -> Iterator[tuple[Any, ...]]:
     """The rows in the order of the log; with a `limit` the newest, still the oldest of them first.
 
-    A row is a tuple in the order of `columns`; `payload` is the text as it was sent. Many rows are
-    streamed by a cursor of the server: memory grows neither with their number nor, beyond the
-    largest row, with their payloads. Runs inside the caller's transaction.
+    A row is a tuple in the order of `columns`; `payload` is the text as it was sent, and
+    `record_headers` that of an array, None where there is no header. Many rows are streamed by a
+    cursor of the server: memory grows neither with their number nor, beyond the largest row, with
+    what they hold. Runs inside the caller's transaction.
     """
     query = sql.oldest_first(wanted, limit, columns)
     most = FIRST_ROWS if "payload" in columns else STREAMED_ROWS
@@ -64,8 +68,8 @@ def page(
     With `after` the oldest rows behind that position, the oldest first. Rows that are added stand
     before the first page, so that pages asked for one after another hold each row once that was
     there at the first. The columns are `COLUMNS`, and `payload_bytes` and `is_whole`: payloads
-    beyond `PAYLOAD_BUDGET_BYTES` together are cut to `beginning` characters, and are None where
-    that is 0. Runs inside the caller's transaction.
+    beyond `PAYLOAD_BUDGET_BYTES`, together with headers, are cut to `beginning` characters, and are
+    None where that is 0; so are their headers then. Runs inside the caller's transaction.
     """
     query = sql.with_payloads(wanted, limit, before, after, PAYLOAD_BUDGET_BYTES, beginning)
     with connection.cursor(row_factory=dict_row) as cursor:
@@ -75,7 +79,7 @@ def page(
 def page_without_texts(
     connection: Connection, wanted: EventFilter, limit: int, before: Position | None = None
 ) -> list[Row]:
-    """As `page`, without the columns `payload` and `error`."""
+    """As `page`, without the columns `payload`, `record_headers` and `error`."""
     query = sql.newest_first(wanted, limit, before, _WITHOUT_TEXTS)
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(*query).fetchall()
@@ -93,11 +97,11 @@ def position(row: Row) -> Position:
 
 
 def _fetched(cursor: ServerCursor[Any], columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """The rows, as many at once as have payloads of `PAYLOAD_BUDGET_BYTES` together."""
-    index = columns.index("payload") if "payload" in columns else None
+    """The rows, as many at once as have payloads and headers of `PAYLOAD_BUDGET_BYTES` each."""
+    large = [columns.index(name) for name in _LARGE if name in columns]
     size, largest = FIRST_ROWS, 1
     while rows := cursor.fetchmany(size):
-        if index is not None:
+        for index in large:
             largest = max(largest, *(len(row[index] or "") for row in rows))
         size = min(STREAMED_ROWS, max(1, PAYLOAD_BUDGET_BYTES // largest))
         yield from rows

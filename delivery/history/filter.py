@@ -24,6 +24,7 @@ COLUMNS = (
     "resolution",
     "record_topic_id",
     "erasure_id",
+    "record_headers",
 )
 
 COORDINATES = ("record_topic", "record_partition", "record_offset")

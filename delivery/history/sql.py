@@ -66,12 +66,13 @@ def with_payloads(
     budget_bytes: int,
     beginning: int,
 ) -> Query:
-    """The newest rows before a position, the newest first, with `budget_bytes` of payload.
+    """The newest rows before a position, the newest first, with `budget_bytes` of payload and
+    headers.
 
     With `after`, the oldest rows behind that position, the oldest first. The columns are `COLUMNS`,
-    `payload_bytes` (the length) and `is_whole`: whether the payload and those of all rows before it
-    fit into the budget. Of one that does not fit, `payload` has the first `beginning` characters;
-    null if that is 0.
+    `payload_bytes` (the length) and `is_whole`: whether payload and headers fit into the budget
+    with those of all rows before. Where they do not, `payload` has the first `beginning`
+    characters, null if that is 0, and `record_headers` is null.
     """
     values = _values(wanted, limit, before, after)
     text, constants = _with_payloads(_outcomes(wanted), frozenset(values))
@@ -149,15 +150,17 @@ def _with_payloads(outcomes: tuple[Outcome, ...], given: frozenset[str]) -> Quer
     found = _found(outcomes, given).subquery()
     order = _order(found, given)
     length = func.octet_length(found.c.payload)
-    is_whole = func.coalesce(func.sum(length).over(order_by=order), 0) <= bindparam(
-        "budget_bytes", 0
-    )
+    of_headers = func.octet_length(found.c.record_headers)
+    both = func.coalesce(length, 0) + func.coalesce(of_headers, 0)
+    is_whole = func.sum(both).over(order_by=order) <= bindparam("budget_bytes", 0)
+    headers = case((is_whole, found.c.record_headers))
     beginning: BindParameter[int] = bindparam("beginning", 0)
     payload = case(
         (is_whole, found.c.payload), (beginning > 0, func.left(found.c.payload, beginning))
     )
     columns: dict[str, ColumnElement[Any]] = {c.name: c for c in found.c}
-    columns |= {"payload": payload, "payload_bytes": length, "is_whole": is_whole}
+    columns |= {"payload": payload, "record_headers": headers}
+    columns |= {"payload_bytes": length, "is_whole": is_whole}
     return _compiled(select(*(c.label(name) for name, c in columns.items())).order_by(*order))
 
 
@@ -211,9 +214,10 @@ class _Branch:
 
 
 def _columns(table: Any, **others: ColumnElement[Any]) -> dict[str, ColumnElement[Any]]:
-    """A log's columns in the shape of all; the payload as text, for as JSON it would be parsed."""
+    """A log's columns in the shape of all; JSON as text, for else it would be parsed."""
     own: dict[str, ColumnElement[Any]] = {c.name: c for c in table.columns} | others
-    own["payload"] = cast(own["payload"], Text) if "payload" in own else cast(null(), Text)
+    for name in ("payload", "record_headers"):
+        own[name] = cast(own.get(name, null()), Text)
     return {name: own.get(name, _ABSENT.get(name, null())) for name in COLUMNS}
 
 
@@ -225,14 +229,19 @@ _ABSENT: dict[str, ColumnElement[Any]] = {
 }
 
 
-def _outcome(name: str) -> ColumnElement[Any]:
-    return literal_column(f"'{name}'", Text)
+def _text(value: str) -> ColumnElement[Any]:
+    return literal_column(f"'{value}'", Text)
 
 
 _PROCESSED = _columns(processed_events)
 _DIFFERS = duplicate_events.c.payload_differs
 _LETTERS = _Branch(
-    _columns(dead_letters, event_time=cast(null(), Time), outcome=_outcome("rejected")),
+    _columns(
+        dead_letters,
+        event_time=cast(null(), Time),
+        outcome=_text("rejected"),
+        record_headers=func.nullif(cast(dead_letters.c.record_headers, Text), _text("[]")),
+    ),
     # One that was replayed shows as what it became.
     (dead_letters.c.resolution.is_distinct_from("replayed"),),
 )
@@ -240,7 +249,7 @@ _LETTERS = _Branch(
 
 def _twins(outcome: Outcome) -> _Branch:
     differs = outcome == "conflict"
-    columns = _columns(duplicate_events, outcome=_outcome(outcome))
+    columns = _columns(duplicate_events, outcome=_text(outcome))
     return _Branch(columns, (_DIFFERS if differs else ~_DIFFERS,))
 
 

@@ -105,7 +105,7 @@ def insert(
             record.time,
             record.key,
             record.value,
-            headers.to_json(record.headers),
+            headers.to_json(record.headers).decode(),
             rejection.reason,
             rejection.error,
             rejection.order_id,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from delivery.domain import headers
 from delivery.domain.decide import Change, Decision, Delivery, Duplicate, Entry, Key, Logged, State
 from delivery.domain.event import OrderCreated
 from delivery.errors import RaceError
@@ -46,7 +47,7 @@ WHERE order_id = ANY(%b::bigint[]) AND event_time = ANY(%b::timestamptz[])
 # Asked after the entries: whoever did not find a key that an archive took sees that there is one.
 _HAS_ARCHIVE = "SELECT EXISTS (SELECT FROM archived_months)"
 
-# The payload goes as bytes, that is unchanged, and so do those of the topic's id.
+# The payload goes as bytes, that is unchanged, and so do the headers and those of the topic's id.
 _ENTRIES = Target(
     "processed_events",
     {
@@ -60,6 +61,7 @@ _ENTRIES = Target(
         "record_topic_id": "bytea",
         "record_time": "timestamptz",
         "consumed_at": "timestamptz",
+        "record_headers": "bytea",
     },
 )
 _DELIVERIES = Target("deliveries", DELIVERY)
@@ -162,7 +164,8 @@ class Statements:
         """Writes these rows of the log."""
         rows = [
             (e.order_id, e.event_time, outcome, e.payload, r.topic, r.partition, r.offset,
-             r.topic_id.bytes, r.time, consumed_at)
+             r.topic_id.bytes, r.time, consumed_at,
+             headers.to_json(r.headers) if r.headers else None)
             for r, e, outcome in entries
         ]  # fmt: skip
         rows.sort()  # no two have the same key, so that nothing after it is compared

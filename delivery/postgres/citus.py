@@ -105,5 +105,6 @@ def _insert(target: Target) -> sql.Composed:
 # COPY takes the bytes of these columns as they are.
 _FROM_BYTES = {
     "payload": "convert_from({}, 'UTF8')::json",
+    "record_headers": "convert_from({}, 'UTF8')::json",
     "record_topic_id": "encode({}, 'hex')::uuid",
 }

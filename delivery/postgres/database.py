@@ -25,7 +25,7 @@ __all__ = ["Connection", "Session", "connect", "options", "require_migrated", "t
 
 log = structlog.get_logger()
 
-REVISION = "0011"  # the migration this code was written for
+REVISION = "0012"  # the migration this code was written for
 NONE = "none"  # no schema yet
 
 APPLICATION = "delivery worker"

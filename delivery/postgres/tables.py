@@ -92,6 +92,7 @@ processed_events = Table(
     Column("consumed_at", Time, nullable=False, server_default=func.now()),
     _topic_id(),
     _erasure_id(),
+    Column("record_headers", JSON),  # null where it has none
     PrimaryKeyConstraint("order_id", "event_time"),
     CheckConstraint(_one_of("outcome", EVENT_OUTCOMES), name="outcome"),
     Index(None, "consumed_at"),

@@ -12,7 +12,8 @@ from delivery.verify.streams import streamed, within_calendar
 _ERASED = SQL("""
 WITH erased AS (
     SELECT order_id, event_time, record_topic, record_partition, record_offset, erasure_id,
-           payload::text = erased_payload(order_id, event_time)::text AS is_gone
+           payload::text = erased_payload(order_id, event_time)::text
+           AND record_headers IS NULL AS is_gone
     FROM processed_events WHERE erasure_id IS NOT NULL AND {wanted}
     UNION ALL
     SELECT order_id, event_time, record_topic, record_partition, record_offset, erasure_id,

@@ -6,7 +6,7 @@ does not name, with its name: a map may have people as its keys.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from delivery.domain.event import DELIVERY_COLUMNS
@@ -32,6 +32,9 @@ _TECHNICAL_HEADER = re.compile(
     r"|ce_(?:id|type|time|source|specversion|dataschema|datacontenttype)",
     re.ASCII | re.IGNORECASE,
 )
+
+# A trace's id and a span's, which are random numbers, as W3C's trace context writes them.
+_TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 # What an id, a class and a method look like, quoted as they stand in the text. Other text in their
 # fields may be anything.
@@ -76,6 +79,12 @@ def mask_header(name: str) -> str:
     return name if _TECHNICAL_HEADER.fullmatch(name) else MASK
 
 
+def mask_header_value(name: str, value: str | None) -> str | None:
+    """The text instead of a header's value, but for what says which trace the record is of."""
+    is_trace = name.lower() == "traceparent" and value is not None and _TRACE.fullmatch(value)
+    return value if is_trace else _mask_text(value)
+
+
 def masked_letter(members: dict[str, Any]) -> dict[str, Any]:
     """A dead letter's members, with a mask in the place of each content that there is."""
     return masked_record(members) | {"resolution_note": _mask_text(members["resolution_note"])}
@@ -84,11 +93,17 @@ def masked_letter(members: dict[str, Any]) -> dict[str, Any]:
 def masked_record(members: dict[str, Any]) -> dict[str, Any]:
     """The same for the contents of its record alone: key, value and headers."""
     masked = {name: _mask_text(members[name]) for name in ("record_key", "record_value")}
-    headers = [
-        {"key": mask_header(header["key"]), "value": _mask_text(header["value"])}
-        for header in members["record_headers"]
+    return members | masked | {"record_headers": masked_headers(members["record_headers"])}
+
+
+def masked_headers(headers: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Headers with a mask for the names that frameworks do not write, and for all values but a
+    `traceparent`'s.
+    """
+    return [
+        {"key": mask_header(key), "value": mask_header_value(key, value)}
+        for key, value in ((header["key"], header["value"]) for header in headers)
     ]
-    return members | masked | {"record_headers": headers}
 
 
 def masked_payload(text: str) -> str:

@@ -47,6 +47,30 @@ def test_a_stream_on_one_partition_becomes_what_the_truth_says(service: Service)
     assert service.committed() == {0: 8000}
 
 
+def test_headers_are_kept_as_the_producer_sent_them_and_nothing_where_it_sent_none(
+    service: Service,
+) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    headers = [("traceparent", trace.encode()), ("누구", "김".encode()), ("bytes", b"\xff")]
+    with closing(KafkaProducer(bootstrap_servers=service.bootstrap_servers)) as producer:
+        for order, sent in ((1, headers), (2, [])):
+            event = b'{"event": {"orderId": %d}, "createdAt": [2026,1,1,0,0]}' % order
+            producer.send(service.topic, event, headers=sent, partition=0)
+        producer.flush()
+    assert service.drain() == {"created": 2}
+    kept = "SELECT record_headers FROM event_history ORDER BY order_id"
+    assert service.connection.execute(kept).fetchall() == [
+        (
+            [
+                {"key": "traceparent", "value": trace},
+                {"key": "누구", "value": "김"},
+                {"key": "bytes", "value_hex": "ff"},
+            ],
+        ),
+        (None,),
+    ]
+
+
 def test_batches_of_one_record_commit_every_offset(service: Service) -> None:
     """Faster than Kafka answers: kafka-python fails what is more than five commits at once."""
     service.publish(stream(5, 600))

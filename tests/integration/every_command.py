@@ -62,7 +62,8 @@ WRITTEN = [
 ]
 
 ROWS = [
-    "SELECT order_id, event_time, outcome, payload::text, record_offset FROM processed_events",
+    "SELECT order_id, event_time, outcome, payload::text, record_offset, "
+    "record_headers::text FROM processed_events",
     "SELECT order_id, request_message, delivery_limited_at, event_time FROM deliveries",
     "SELECT record_offset, payload_differs, payload::text FROM duplicate_events",
     "SELECT record_offset, record_key, record_value, record_headers, reason, error, "

@@ -25,6 +25,16 @@ WIDE = "W" * 3000
 
 PERSONAL = "Leave it with Mrs. Kim, door code 4711"
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+HEADERS = [
+    ("traceparent", TRACE.encode()),
+    ("__TypeId__", b"com.example.Envelope"),
+    (MARKUP, f"{BIDI} {WIDE}".encode()),
+    (PERSONAL, PERSONAL.encode()),
+    ("none", None),
+    ("bytes", b"\xff\x00"),
+]
+
 
 def event(order_id: int, time: datetime, **fields: Any) -> bytes:
     """An event as the order service writes it, its text not escaped."""
@@ -60,7 +70,8 @@ def fill(connection: Connection) -> None:
     )  # fmt: skip
     connection.execute("UPDATE deliveries SET status = 'dispatched' WHERE order_id = %s", (ORDER,))
     late = event(ORDER, at(9), quantity=1)
-    transaction.process(connection, Contract(), [record(100, late, key=PERSONAL.encode())])
+    last = record(100, late, key=PERSONAL.encode(), headers=HEADERS)
+    transaction.process(connection, Contract(), [last])
     connection.execute("ANALYZE")
 
 

@@ -29,6 +29,8 @@ FORBIDDEN = {
                                  f"erasure_id = {NOTED}, outcome = 'stale'"],
     "a time with it": [NOTE, f"UPDATE processed_events SET payload = {MARK}, "
                              f"erasure_id = {NOTED}, consumed_at = now()"],
+    "headers with it": [NOTE, f"UPDATE processed_events SET payload = {MARK}, "
+                              f"erasure_id = {NOTED}, record_headers = '[]'"],
     "without a number": [NOTE, f"UPDATE processed_events SET payload = {MARK}"],
     "of nothing": [NOTE, f"UPDATE processed_events SET payload = {MARK}, erasure_id = 0"],
     "a row erased before": [NOTE, f"UPDATE processed_events SET payload = {MARK}, "

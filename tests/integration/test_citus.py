@@ -18,6 +18,7 @@ from uuid import uuid4
 import every_outcome
 import psycopg
 import pytest
+from alembic import command
 from every_command import Run
 from every_outcome import ORDER
 from forbidden import FORBIDDEN
@@ -25,7 +26,7 @@ from kafka import KafkaProducer
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 from pydantic import SecretStr
-from records import RECEIVED, batch, value
+from records import RECEIVED, batch, record, value
 from served import served, wait_until
 from structlog.testing import capture_logs
 
@@ -61,6 +62,20 @@ Hook = Callable[[Callable[[], object]], None]
 @pytest.fixture(scope="module")
 def schema_url() -> Iterator[str]:
     """The coordinator, with an empty schema that goes away with the module."""
+    with made_schema() as url:
+        yield url
+
+
+@pytest.fixture
+def another_schema_url() -> Iterator[str]:
+    """Another one, that goes away with the test."""
+    with made_schema() as url:
+        yield url
+
+
+@contextmanager
+def made_schema() -> Iterator[str]:
+    """The URL of a schema of our own, which is empty at first."""
     name = f"test_{uuid4().hex[:8]}"
     with psycopg.connect(COORDINATOR, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
@@ -494,6 +509,34 @@ def test_a_log_that_cannot_be_erased_yet_can_be_after_the_next_migrate(
     assert run(filled_url, "migrate")[0] == DONE
     assert erase("--order", 8500) == [1, 0, 1, 0]
     assert set(worker.execute(_OPEN.format(schema)).fetchall()) == {(True, "0")}
+
+
+def test_a_distributed_log_gets_the_column_for_headers_and_loses_it_again(
+    run: Run, another_schema_url: str
+) -> None:
+    url = SecretStr(another_schema_url)
+    with migrations.engine(url).connect() as engine:
+        command.upgrade(migrations.config(engine), "0011")
+        engine.commit()
+    assert run(another_schema_url, "stats")[0] == USAGE
+    distributed.distribute(url, SHARDS)
+    shown = "SELECT order_id, record_headers::text FROM event_history ORDER BY order_id"
+    for first in (0, 10):
+        assert run(another_schema_url, "migrate")[0] == DONE
+        with database.connect(url, "test") as connection:
+            records = [
+                record(first + n, value(first + n + 1), headers=[("who", b"Mrs. Kim")] * n)
+                for n in range(4)
+            ]
+            assert transaction.process(connection, Contract(), records)["created"] == 4
+            kept = dict(connection.execute(shown).fetchall())
+            assert [(kept[first + n + 1] or "").count("Mrs. Kim") for n in range(4)] == [0, 1, 2, 3]
+            for _ in Erasure("order", "a test").erase(connection, [first + 2, first + 4], []):
+                pass
+            kept = dict(connection.execute(shown).fetchall())
+            assert [kept[first + n + 1] is None for n in range(4)] == [True, True, False, True]
+        assert run(another_schema_url, "verify", "--database-only")[0] == DONE
+        assert run(another_schema_url, "downgrade", "0011")[0] == DONE
 
 
 def test_a_transaction_that_is_prepared_and_not_ended_is_named_in_one_warning(

@@ -614,6 +614,8 @@ TAMPERED = {
     "UPDATE deliveries SET ordered_by = 31": ["different_delivery"],
     "ALTER TABLE processed_events DISABLE TRIGGER ALL; "
     "UPDATE processed_events SET payload = '{}'": ["not_erased"],
+    "ALTER TABLE processed_events DISABLE TRIGGER ALL; "
+    "UPDATE processed_events SET record_headers = '[]'": ["not_erased"],
     "UPDATE duplicate_events SET payload = '{}'": ["not_erased"],
     "UPDATE dead_letters SET record_value = 'x'": ["not_erased"],
     "UPDATE dead_letters SET erasure_id = 99": ["erased_by_nobody"],

@@ -176,6 +176,7 @@ def test_a_row_has_the_columns_of_the_view_and_the_payload_as_it_was_sent(
         "resolution": None,
         "record_topic_id": UNKNOWN_TOPIC_ID,
         "erasure_id": None,
+        "record_headers": None,
     }
 
 
@@ -192,8 +193,9 @@ def test_times_at_the_end_of_the_calendar_are_read_whatever_the_servers_time_zon
 
 @pytest.mark.usefixtures("log")
 def test_the_rows_are_those_of_the_view(reading: Connection) -> None:
+    texts = {name: f"{name}::text" for name in ("payload", "record_headers")}
     view = reading.execute(
-        f"SELECT {', '.join(history.COLUMNS).replace('payload', 'payload::text')} "
+        f"SELECT {', '.join(texts.get(name, name) for name in history.COLUMNS)} "
         f"FROM event_history ORDER BY {', '.join(history.ORDER)}"
     )
     assert list(history.events(reading, EventFilter())) == view.fetchall()

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.web.masking import MASK, mask, mask_header, masked_payload, masked_tokens
+from delivery.web.masking import (
+    MASK,
+    mask,
+    mask_header,
+    mask_header_value,
+    masked_payload,
+    masked_tokens,
+)
 
 TECHNICAL = {
     "event": {
@@ -109,6 +116,21 @@ def test_a_key_that_is_not_known_is_replaced_and_known_ones_stay_everywhere() ->
 )  # fmt: skip
 def test_names_of_headers_that_no_framework_writes_are_replaced(name: str, shown: str) -> None:
     assert mask_header(name) == shown
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [("traceparent", TRACE, TRACE), ("Traceparent", TRACE, TRACE), ("traceparent", None, None),
+     ("traceparent", f"{TRACE}-Kim", MASK), ("traceparent", "Kim", MASK), ("trace", TRACE, MASK),
+     ("tracestate", "vendor=kim", MASK), ("__TypeId__", "a.B", MASK)],
+)  # fmt: skip
+def test_values_of_headers_are_replaced_but_the_id_of_a_trace(
+    name: str, value: str | None, shown: str | None
+) -> None:
+    assert mask_header_value(name, value) == shown
 
 
 def test_numbers_and_booleans_are_replaced_and_null_stays() -> None:

@@ -190,6 +190,13 @@ class Announcement(BaseModel):
     offset: int | None
 
 
+class Header(BaseModel):
+    """A header of a record. A name that frameworks do not write may be personal, too."""
+
+    key: Masked | str
+    value: Masked | str | None
+
+
 class Event(BaseModel):
     """What became of a record: a row of `event_history`."""
 
@@ -221,6 +228,11 @@ class Event(BaseModel):
     announcement: Announcement | None = Field(
         description="Of the delivery that this event created. Null where it created none, and "
         "where nothing was ever to be announced."
+    )
+    record_headers: list[Header] | None = Field(
+        description="The record's headers, text where they are text, and hexadecimal with 0x "
+        "otherwise. Null where it had none, where they are not kept (a duplicate's, and those from "
+        "before migration 0012) or erased, and where the answer would become too long."
     )
 
 
@@ -285,13 +297,6 @@ class Letter(BaseModel):
         description="Null while it is open, and where a version resolved it that did not note it."
     )
     advice: str | None = Field(description="What to do about it, while it is open.")
-
-
-class Header(BaseModel):
-    """A header of a record. A name that frameworks do not write may be personal, too."""
-
-    key: Masked | str
-    value: Masked | str | None
 
 
 class DeadLetter(Letter):

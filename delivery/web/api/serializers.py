@@ -32,7 +32,10 @@ class Serializer:
         payload = row["payload"] if row["is_whole"] else None
         if self._is_masked and payload is not None and row["erasure_id"] is None:
             payload = masking.masked_payload(payload)
-        return models.Event(**row | {"payload": payload})
+        headers = rendering.event_headers(row["record_headers"])
+        if self._is_masked and headers is not None:
+            headers = masking.masked_headers(headers)
+        return models.Event(**row | {"payload": payload, "record_headers": headers})
 
     def delivery(self, row: Row) -> models.Delivery:
         """A row of `deliveries`. Null stays null: it says that there is nothing."""

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
+from delivery.dead_letters import rendering
 from delivery.domain.event import DELIVERY_COLUMNS, OrderCreated
 from delivery.history import Row
 from delivery.postgres.columns import PERSONAL
@@ -13,6 +15,7 @@ from delivery.web.pages.changes import Change, Step
 # Characters of one payload. More than some screens of it nobody reads on a page.
 SHOWN_PAYLOAD = 20_000
 SHOWN_TEXT = 1000  # of a column's value
+SHOWN_HEADERS = 20  # of a record, which may have thousands
 
 ERASED = "erased"
 
@@ -55,12 +58,15 @@ def _event(row: Row) -> OrderCreated | None:
 
 def _rendered(row: Row, changed: tuple[Change, ...] | None, is_masked: bool) -> Row:
     payload, is_cut = _payload(row, is_masked)
+    headers = _headers(row, is_masked)
     return row | {
         "changes": [_change(change, is_masked) for change in changed or ()],
         "why": _why(row, changed),
         "gap": None if row["event_time"] is None else _gap(row["event_time"], row["consumed_at"]),
         "payload": payload,
         "is_cut": is_cut,
+        "headers": headers[:SHOWN_HEADERS],
+        "more_headers": len(headers) - SHOWN_HEADERS,
     }
 
 
@@ -92,9 +98,22 @@ def _payload(row: Row, is_masked: bool) -> tuple[str | None, bool]:
     return text, is_cut or not row["is_whole"]
 
 
+def _headers(row: Row, is_masked: bool) -> list[dict[str, Any]]:
+    """The record's headers; none where the budget of the page is spent."""
+    found = rendering.event_headers(row["record_headers"], marks_controls=True) or []
+    if is_masked:
+        found = masking.masked_headers(found)
+    return [{"key": _cut(header["key"]), "value": _cut(header["value"])} for header in found]
+
+
 def _value(column: str, value: object, is_masked: bool) -> object:
     if is_masked and column in masking.PERSONAL_COLUMNS and value is not None:
         return masking.mask(value)
+    return _cut(value)
+
+
+def _cut(value: object) -> object:
+    """The value; of a text no more than its beginning."""
     if isinstance(value, str) and len(value) > SHOWN_TEXT:
         of_all = f"the first of {formatting.number(len(value))} characters"
         return f"{value[:SHOWN_TEXT]}… ({language.told(of_all)})"
