@@ -186,3 +186,5 @@ def _distribute(url: SecretStr, shards: int) -> None:
     before = distributed.find(url)
     after = distributed.distribute(url, shards)
     output.text(f"the log is {after}" + (" already" if before == after else ""))
+    for warning in distributed.warnings(url):
+        output.note(warning)

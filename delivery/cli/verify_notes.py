@@ -13,7 +13,7 @@ def line(progress: Progress) -> str:
 
 def of_database(progress: Progress, count: int) -> None:
     """What was compared in the database; `count` is the number of findings."""
-    if not count and not progress.rows:
+    if not count and not progress.rows and not progress.archive.events:
         output.note("nothing to verify yet: the log is empty, and there is no delivery")
         return
     compared = (

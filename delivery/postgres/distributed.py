@@ -81,6 +81,17 @@ BEGIN
 END $$
 """
 
+# How long a node whose host vanished is waited for: Linux sends what is not acknowledged for a
+# quarter of an hour. Who may not see the setting gets no row.
+_WAITS_LONG = """
+SELECT setting FROM pg_settings
+WHERE name = 'citus.node_conninfo' AND position('tcp_user_timeout' IN setting) = 0
+"""
+_NOT_SO_LONG = (
+    "connect_timeout=5 keepalives_idle=10 keepalives_interval=3 keepalives_count=3 "
+    "tcp_user_timeout=10000"
+)
+
 _IS_CITUS = "SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL"
 _SCHEMA = """
 SELECT relnamespace::regnamespace::text FROM pg_dist_partition JOIN pg_class ON oid = logicalrelid
@@ -95,6 +106,16 @@ def find(url: SecretStr) -> Distribution | None:
             return None
         with placement.guarded(connection) as schemas:
             return _found(connection, schemas[0], "processed_events") if schemas else None
+
+
+def warnings(url: SecretStr) -> list[str]:
+    """What a superuser should set on the coordinator, as far as this role can see it."""
+    with database.connect(url, APPLICATION) as connection:
+        return [
+            "a node whose host vanishes would be waited for up to a quarter of an hour: ALTER "
+            f"SYSTEM SET citus.node_conninfo = '{conninfo} {_NOT_SO_LONG}'; SELECT pg_reload_conf()"
+            for (conninfo,) in connection.execute(_WAITS_LONG)
+        ]
 
 
 def require_erasable(connection: Connection) -> None:

@@ -488,6 +488,15 @@ def test_only_the_owner_takes_months_out(
         log.execute(f"DROP ROLE {role}")
 
 
+def test_verify_of_a_log_that_is_archived_as_a_whole_calls_it_no_empty_one(
+    connection: Connection, archive: Archive, run: Run, database_url: str
+) -> None:
+    process(connection, RECORDS[0])
+    assert archive()[0] == DONE
+    code, _, told = verified(run, database_url)
+    assert (code, "events: 0, " in told, "months archived" in told) == (DONE, True, True)
+
+
 def test_verify_finds_what_is_wrong_beside_an_archive(
     log: Connection, archive: Archive, run: Run, database_url: str
 ) -> None:

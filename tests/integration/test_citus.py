@@ -170,6 +170,15 @@ def test_a_filled_log_is_distributed_with_its_rows_and_none_stays_behind(
     assert said.splitlines()[1].endswith("already")
 
 
+def test_who_distributes_hears_what_the_coordinator_should_not_wait_for(
+    run: Run, filled_url: str, worker: Connection
+) -> None:
+    """A superuser hears it; who can't see the setting hears nothing."""
+    ((conninfo,),) = worker.execute("SHOW citus.node_conninfo")
+    _, _, told = run(filled_url, "migrate", "--distributed")
+    assert ("ALTER SYSTEM SET citus.node_conninfo" in told) == ("tcp_user_timeout" not in conninfo)
+
+
 def test_migrate_says_that_the_log_is_distributed_and_check_asks_for_it(
     run: Run, filled_url: str
 ) -> None:
@@ -586,7 +595,7 @@ def test_a_shard_that_moves_to_another_node_beside_a_worker_loses_nothing(
         SELECT shardid, a.nodename, a.nodeport, b.nodename, b.nodeport
         FROM pg_dist_shard JOIN pg_dist_placement USING (shardid)
         JOIN pg_dist_node a USING (groupid)
-        JOIN pg_dist_node b ON b.groupid > 0 AND b.groupid <> a.groupid
+        JOIN pg_dist_node b ON b.shouldhaveshards AND b.groupid <> a.groupid
         WHERE logicalrelid = 'deliveries'::regclass ORDER BY shardid LIMIT 1
     """
     (found,) = worker.execute(asked)
@@ -644,7 +653,8 @@ def test_an_owner_who_is_no_superuser_distributes_grants_and_erases(run: Run) ->
         url = _as(owner, f"{COORDINATOR}{_SEPARATOR}options={quote(f'-csearch_path={schema}')}")
         with psycopg.connect(COORDINATOR, autocommit=True) as superuser:
             superuser.execute(f"CREATE SCHEMA {schema} AUTHORIZATION {owner}")
-            assert run(url, "migrate", "--distributed", "--shards", "2")[0] == DONE
+            code, _, told = run(url, "migrate", "--distributed", "--shards", "2")
+            assert (code, told) == (DONE, "")
             code, _, error = run(url, "migrate", "--worker-role", name)
             assert (code, f'ALTER ROLE "{name}" SET' in error) == (USAGE, True)
             superuser.execute(error.partition("Have a superuser run: ")[2])
