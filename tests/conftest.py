@@ -19,6 +19,7 @@ from kafka.admin import NewTopic
 from kafka.errors import TopicAlreadyExistsError
 from psycopg import sql
 from pydantic import SecretStr
+from quiet_broker import QUIET
 from secured_kafka import SecuredKafka
 
 from delivery.embedded import kafka, postgres
@@ -77,7 +78,7 @@ def trained_java(server_folder: Path) -> None:
 @pytest.fixture(scope="session")
 def kafka_server(server_folder: Path, trained_java: None) -> Iterator[KafkaServer]:
     # A worker that was killed keeps its partitions so long; Kafka's default is 6 s at least.
-    settings = {"group.min.session.timeout.ms": "1000"}
+    settings = QUIET | {"group.min.session.timeout.ms": "1000"}
     server = kafka.start(server_folder / "kafka", settings=settings, fast_start=True)
     yield server
     server.stop()

@@ -18,6 +18,7 @@ from kafka.admin import (
     ResourceType,
     UserScramCredentialUpsertion,
 )
+from quiet_broker import QUIET
 
 from delivery.embedded import kafka
 from delivery.embedded.kafka import KafkaServer
@@ -84,7 +85,7 @@ def start(folder: Path) -> SecuredKafka:
     folder.mkdir(parents=True, exist_ok=True)
     authority = Authority(folder, "company")
     ports = _ports([*LISTENERS, "CONTROLLER"])
-    settings = _listeners(ports) | _certificates(authority) | _logins() | _rights()
+    settings = QUIET | _listeners(ports) | _certificates(authority) | _logins() | _rights()
     server = kafka.start(folder / "kafka", ports["PLAINTEXT"], settings, fast_start=True)
     secured = SecuredKafka(server, authority, authority.issue("worker"), ports)
     for user in USERS:
