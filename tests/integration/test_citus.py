@@ -345,8 +345,14 @@ def test_a_deadlock_of_two_nodes_is_a_race(worker: Connection, rival: Connection
 
 
 def test_the_pages_show_an_order_and_the_log(filled_url: str, worker: Connection) -> None:
-    with served(filled_url) as address:
-        for path in (f"/orders/{ORDER}", f"/api/orders/{ORDER}", "/", "/dead-letters", "/readyz"):
+    searches = ("ordered_by=31", "event_id=5f0c6f3e-43a9-4e1c-9f5b-0c6b6e0f3c55", "outcome=stale")
+    paths = [
+        *(f"/orders/{ORDER}", f"/api/orders/{ORDER}", "/", "/dead-letters", "/readyz", "/causes"),
+        *("/dead-letters?text=JSON", "/api/v1/stats"),
+        *(f"{path}?{search}" for path in ("/events", "/api/v1/events") for search in searches),
+    ]
+    with served(filled_url, web_show_personal_data=True) as address:
+        for path in paths:
             with urlopen(address + path, timeout=30) as answer:
                 assert answer.status == 200, path
 
@@ -624,14 +630,14 @@ def test_a_shard_that_moves_to_another_node_beside_a_worker_loses_nothing(
 
 
 @pytest.mark.kafka
-def test_a_worker_drains_a_topic_and_verify_accounts_for_each_record(
+def test_a_worker_drains_a_topic_and_verify_accounts_for_records_and_announcements(
     monkeypatch: pytest.MonkeyPatch,
     run: Run,
-    filled_url: str,
+    another_schema_url: str,
     kafka_server: KafkaServer,
     make_topic: Callable[[int], str],
 ) -> None:
-    topic = make_topic(2)
+    url, topic, announced = another_schema_url, make_topic(2), make_topic(1)
     with closing(KafkaProducer(bootstrap_servers=kafka_server.bootstrap_servers)) as producer:
         for number in range(200):
             content = value(12_000 + number % 150) if number else b"{"
@@ -640,10 +646,30 @@ def test_a_worker_drains_a_topic_and_verify_accounts_for_each_record(
     monkeypatch.setenv("DELIVERY_KAFKA_BOOTSTRAP_SERVERS", kafka_server.bootstrap_servers)
     monkeypatch.setenv("DELIVERY_KAFKA_TOPIC", topic)
     monkeypatch.setenv("DELIVERY_KAFKA_GROUP_ID", topic)
-    code, said, _ = run(filled_url, "worker", "--drain")
+    monkeypatch.setenv("DELIVERY_ANNOUNCE_TOPIC", announced)
+    assert run(url, "migrate", "--distributed", "--shards", "2")[0] == DONE
+    code, said, _ = run(url, "worker", "--drain")
     assert (code, said.startswith("200 records read")) == (DONE, True)
-    assert run(filled_url, "verify")[0] == DONE
-    assert run(filled_url, "verify", "--since", "1h")[0] == DONE
+    assert run(url, "announce", "--drain")[0] == DONE
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT count(*) FROM announcements").fetchall() == [(150,)]
+    assert run(url, "verify")[0] == DONE
+    assert run(url, "verify", "--since", "1h")[0] == DONE
+
+
+def test_what_a_service_before_knew_is_taken_over_once(
+    run: Run, filled_url: str, tmp_path: Path
+) -> None:
+    lines = [
+        {"order_id": 13_000 + n, "event_time": "2026-11-01T00:00:00Z", "product_id": n,
+         "status": "dispatched" if n % 2 else "pending"}
+        for n in range(20)
+    ]  # fmt: skip
+    (baseline := tmp_path / "baseline.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    for known in ("imported: 20, known before: 0", "imported: 0, known before: 20"):
+        code, said, told = run(filled_url, "import", str(baseline))
+        assert (code, known in said + told) == (DONE, True)
+    assert run(filled_url, "verify", "--database-only")[0] == DONE
 
 
 def test_an_owner_who_is_no_superuser_distributes_grants_and_erases(run: Run) -> None:
