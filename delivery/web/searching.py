@@ -12,7 +12,7 @@ from fastapi import Request
 
 from delivery.history import search
 from delivery.web import masking
-from delivery.web.login.identity import has_role, identity_of
+from delivery.web.identity import has_role, identity_of
 
 log = structlog.get_logger()
 

@@ -21,7 +21,7 @@ from delivery.postgres.database import Connection
 from delivery.settings import WebSettings
 from delivery.web import searching
 from delivery.web.app import create_app
-from delivery.web.login.identity import Identity
+from delivery.web.identity import Identity
 
 LEE = {"X-Forwarded-User": "lee", "X-Forwarded-Groups": "privacy"}  # may see personal data
 KIM = {"X-Forwarded-User": "kim"}  # an operator

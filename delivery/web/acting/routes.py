@@ -19,7 +19,7 @@ from delivery.postgres.database import Connection, transaction
 from delivery.web import masking, prefix, searching
 from delivery.web.acting import actions
 from delivery.web.acting.runner import Order, Runner
-from delivery.web.login.identity import Role, has_role, identity_of
+from delivery.web.identity import Role, has_role, identity_of
 from delivery.web.pages import error_pages, formatting, forms, rendering
 from delivery.web.pages.routes import BEGINNING, whole_letter
 

@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from delivery.errors import SettingsError
 from delivery.settings import WebSettings
+from delivery.web.identity import Identity, identity
 from delivery.web.login.basic import Basic, UsersFile
-from delivery.web.login.identity import Identity, identity
 from delivery.web.login.method import Method, Refused
 from delivery.web.login.proxy import Proxy
 from delivery.web.login.sessions import Sessions

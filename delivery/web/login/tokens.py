@@ -7,7 +7,7 @@ from pathlib import Path
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from delivery.errors import SettingsError
-from delivery.web.login.identity import Identity
+from delivery.web.identity import Identity
 
 VALID = timedelta(hours=12)
 LEAST_KEY_BYTES = 32

@@ -15,7 +15,7 @@ from delivery.web import masking, prefix
 from delivery.web.pages import display, escaping, formatting, kafka_ui, language
 
 if TYPE_CHECKING:
-    from delivery.web.login.identity import Identity
+    from delivery.web.identity import Identity
     from delivery.web.login.tokens import FormTokens
 
 _COMMAND = re.compile(r"`([^`]+)`")

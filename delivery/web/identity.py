@@ -1,4 +1,4 @@
-"""A person, and what that person may do. Pure."""
+"""A person who is logged in, and what that person may do. Pure: it imports no way to log in."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
