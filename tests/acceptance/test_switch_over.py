@@ -59,6 +59,9 @@ class Old:
             group_id=self.service.group,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
+            # It may take an answer from before its subscription for one without the topic, and
+            # would have no partition until it asks again: by default after five minutes.
+            metadata_max_age_ms=1000,
         )
 
     def _handle(self, redis: "redis_server.Redis", envelope: dict[str, object]) -> None:
