@@ -41,6 +41,7 @@ def rewind(
         ends = {(*partition, source.topic_id): offset for partition, offset in committed.items()}
         with database.snapshot(url, "delivery rewind") as connection:
             missing = log_end.missing_from(connection, ends)
+            is_citus = connection.is_citus
         back = {partition[:2]: offset for partition, offset in missing.items() if offset}
         if back and not dry_run:
             source.commit(back)
@@ -49,5 +50,10 @@ def rewind(
         output.table(("partition", "committed", "log ends at"), rows)
     else:
         output.note("nothing to do: the log goes as far as the committed offsets")
+    if is_citus:
+        output.note(
+            "where one machine of a Citus cluster lost its last rows, the log lacks some before "
+            "its end: `delivery verify` names them"
+        )
     if rows and dry_run:
         output.note("nothing is committed: this was a dry run")

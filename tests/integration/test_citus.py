@@ -655,6 +655,12 @@ def test_a_worker_drains_a_topic_and_verify_accounts_for_records_and_announcemen
         assert connection.execute("SELECT count(*) FROM announcements").fetchall() == [(150,)]
     assert run(url, "verify")[0] == DONE
     assert run(url, "verify", "--since", "1h")[0] == DONE
+    code, _, told = run(url, "rewind")
+    assert (code, "nothing to do" in told, "`delivery verify` names them" in told) == (
+        DONE,
+        True,
+        True,
+    )
 
 
 def test_what_a_service_before_knew_is_taken_over_once(
