@@ -326,6 +326,7 @@ def test_a_frozen_announcer_is_replaced_and_announces_nothing_twice_when_it_thaw
     frozen = announcing.doomed("SIGSTOP", owner, function, moment, "1")
     wait_until(lambda: is_stopped(frozen), "it stops itself", frozen)
     successor = announcing.announcer()
+    wait_until(has_turn(successor), "it is replaced", successor)
     announcing.wait_until_all_is_announced()
     frozen.running.send_signal(signal.SIGCONT)
     service.publish(stream(41, 600)[300:])
