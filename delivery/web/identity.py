@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from starlette.requests import Request
 from starlette.types import Scope
 
 from delivery.settings import WebSettings
@@ -42,6 +43,12 @@ def identity_of(scope: Scope) -> Identity | None:
     """Who asks; None where there is no login."""
     found: Identity | None = scope.get("state", {}).get("identity")
     return found
+
+
+def shows_personal_data(request: Request) -> bool:
+    """Whether the service shows it to everybody."""
+    shows: bool = request.app.state.settings.web_show_personal_data
+    return shows
 
 
 def has_role(scope: Scope, role: Role) -> bool:

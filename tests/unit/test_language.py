@@ -115,7 +115,7 @@ def test_a_text_from_elsewhere_is_found(name: str, text: str) -> None:
         (searching.of_event(may_be_personal=True), "it's"),
         (searching.of_event(may_be_personal=False), "kim@example.com"),
         (searching.of_personal(forms.plain, may_be_personal=False), "Kim"),
-        (searching.customer, "Kim"),
+        (forms.customer, "Kim"),
         (parse.time, "soon"),
         (parse.coordinates, "x"),
         (parse.position, "x"),

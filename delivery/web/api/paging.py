@@ -9,7 +9,7 @@ from delivery.dead_letters.letter import LetterFilter
 from delivery.history import parse, search
 from delivery.history.filter import EventFilter, Position
 from delivery.postgres.database import Connection
-from delivery.web import masking, prefix, searching
+from delivery.web import prefix, searching
 from delivery.web.api import cursor
 from delivery.web.api.models import DeadLettersQuery, EventsQuery
 from delivery.web.api.problems import NotAllowedError, WrongFieldError
@@ -97,7 +97,7 @@ def link(
 def _require_searchable(request: Request, query: EventsQuery) -> None:
     if query.event_id is not None and query.ordered_by is not None:
         raise WrongFieldError("ordered_by", searching.NOT_BOTH)
-    if query.event_id is not None and not masking.is_id(query.event_id):
+    if query.event_id is not None and searching.is_personal(query.event_id):
         _require_right(request, "event_id")
     if query.ordered_by is not None:
         _require_right(request, "ordered_by")

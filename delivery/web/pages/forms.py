@@ -19,6 +19,7 @@ from delivery.web import searching
 from delivery.web.pages import display
 
 _NUMBER = re.compile(r"\d{1,19}", re.ASCII)
+_CUSTOMER = re.compile(r"-?\d{1,19}", re.ASCII)
 _LAST_ID = 2**63 - 1
 
 LONGEST_TEXT = 500
@@ -65,7 +66,7 @@ def activity(query: QueryParams, is_by_personal_data: bool) -> ActivityForm:
         "order_id": number,
         "record": parse.coordinates,
         "event_id": searching.of_event(is_by_personal_data),
-        "ordered_by": searching.of_personal(searching.customer, is_by_personal_data),
+        "ordered_by": searching.of_personal(customer, is_by_personal_data),
         "before": parse.position,
     }
     values, errors = read(readers, query)
@@ -138,6 +139,13 @@ def number(text: str) -> int:
     if _NUMBER.fullmatch(text) and 1 <= int(text) <= _LAST_ID:
         return int(text)
     raise ValueError(f"Must be a whole number from 1 to {_LAST_ID}, digits only.")
+
+
+def customer(text: str) -> int:
+    """The id of who ordered, which the contract takes below 1, too."""
+    if _CUSTOMER.fullmatch(text) and abs(int(text)) <= _LAST_ID:
+        return int(text)
+    raise ValueError("must be a whole number, digits only")
 
 
 def plain(text: str) -> str:

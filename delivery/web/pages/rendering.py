@@ -12,10 +12,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from delivery.web import masking, prefix
+from delivery.web.identity import identity_of, shows_personal_data
 from delivery.web.pages import display, escaping, formatting, kafka_ui, language
 
 if TYPE_CHECKING:
-    from delivery.web.identity import Identity
     from delivery.web.login.tokens import FormTokens
 
 _COMMAND = re.compile(r"`([^`]+)`")
@@ -41,7 +41,7 @@ def page(request: Request, template: str, status: int = 200, **context: Any) -> 
 
 def _may(request: Request) -> dict[str, Any]:
     """Who looks, and what a page may offer them. Without a login that is nothing."""
-    identity: Identity | None = getattr(request.state, "identity", None)
+    identity = identity_of(request.scope)
     tokens: FormTokens | None = getattr(request.app.state, "form_tokens", None)  # if one may act
     roles = identity.roles if identity and tokens else frozenset()
     return {
@@ -52,12 +52,6 @@ def _may(request: Request) -> dict[str, Any]:
         "reveals": "personal_data" in roles and not shows_personal_data(request),
         "form_token": tokens.token(identity) if identity and tokens else "",
     }
-
-
-def shows_personal_data(request: Request) -> bool:
-    """Whether the setting allows it."""
-    shows: bool = request.app.state.settings.web_show_personal_data
-    return shows
 
 
 def link(path: str, filters: Mapping[str, Any]) -> str:

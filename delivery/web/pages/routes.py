@@ -14,6 +14,7 @@ from delivery.history import EventFilter, Row, archived, parse, search
 from delivery.postgres import search_indexes
 from delivery.postgres.database import Connection
 from delivery.web import prefix, queries, searching
+from delivery.web.identity import shows_personal_data
 from delivery.web.pages import (
     dead_letter,
     display,
@@ -110,7 +111,7 @@ def order(
     delivery = queries.delivery(connection, number)
     if not counts and not delivery:
         return error_pages.unknown_order(request, number)
-    is_masked = not rendering.shows_personal_data(request)
+    is_masked = not shows_personal_data(request)
     rows, older = orders.page(
         connection, number, values.get("outcome"), values.get("before"), is_masked
     )
@@ -232,7 +233,7 @@ def whole_letter(
     form = forms.letters(request.query_params, searching.is_by_personal_data(request))
     newer, older = letter_queries.neighbours(connection, number, form.wanted)
     alike = letter_queries.alike(connection, number, queries.MOST_LETTERS)
-    is_masked = not (is_revealed or rendering.shows_personal_data(request))
+    is_masked = not (is_revealed or shows_personal_data(request))
     return rendering.page(
         request,
         "dead_letter.html",

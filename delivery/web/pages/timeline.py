@@ -58,14 +58,14 @@ def _event(row: Row) -> OrderCreated | None:
 
 def _rendered(row: Row, changed: tuple[Change, ...] | None, is_masked: bool) -> Row:
     payload, is_cut = _payload(row, is_masked)
-    headers = _headers(row, is_masked)
+    headers = rendering.event_headers(row["record_headers"], marks_controls=True) or []
     return row | {
         "changes": [_change(change, is_masked) for change in changed or ()],
         "why": _why(row, changed),
         "gap": None if row["event_time"] is None else _gap(row["event_time"], row["consumed_at"]),
         "payload": payload,
         "is_cut": is_cut,
-        "headers": headers[:SHOWN_HEADERS],
+        "headers": _headers(headers[:SHOWN_HEADERS], is_masked),
         "more_headers": len(headers) - SHOWN_HEADERS,
     }
 
@@ -98,12 +98,10 @@ def _payload(row: Row, is_masked: bool) -> tuple[str | None, bool]:
     return text, is_cut or not row["is_whole"]
 
 
-def _headers(row: Row, is_masked: bool) -> list[dict[str, Any]]:
-    """The record's headers; none where the budget of the page is spent."""
-    found = rendering.event_headers(row["record_headers"], marks_controls=True) or []
+def _headers(shown: list[dict[str, Any]], is_masked: bool) -> list[dict[str, Any]]:
     if is_masked:
-        found = masking.masked_headers(found)
-    return [{"key": _cut(header["key"]), "value": _cut(header["value"])} for header in found]
+        shown = masking.masked_headers(shown)
+    return [{"key": _cut(header["key"]), "value": _cut(header["value"])} for header in shown]
 
 
 def _value(column: str, value: object, is_masked: bool) -> object:
