@@ -96,4 +96,5 @@ def _consumer(server: KafkaServer) -> KafkaConsumer:
         bootstrap_servers=server.bootstrap_servers,
         group_id=_TOPIC,
         auto_offset_reset="earliest",
+        metadata_max_age_ms=1000,  # asked again soon, as in test_switch_over
     )

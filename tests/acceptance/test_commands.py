@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
+import processes
 import pytest
 import warm
 from kafka import KafkaConsumer
@@ -52,8 +53,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("DELIVERY_")}
-    return clean | {f"DELIVERY_{name.upper()}": value for name, value in settings.items()}
+    return processes.environment(settings)
 
 
 def delivery(*arguments: str, stdin: bytes = b"", **settings: str) -> Done:

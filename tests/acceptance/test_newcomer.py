@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import warm
-from processes import wait_until
+from processes import environment, wait_until
 from service import Service
 
 from delivery.cli import commands
@@ -19,8 +19,7 @@ from delivery.cli.quickstart import EXAMPLES
 
 
 def delivery(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("DELIVERY_")}
-    return warm.run(*arguments, environment=clean | variables, timeout=60)
+    return warm.run(*arguments, environment=environment({}) | variables, timeout=60)
 
 
 @pytest.mark.parametrize("command", [[], ["history"], ["dead-letters", "list"]])

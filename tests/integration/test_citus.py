@@ -19,6 +19,7 @@ import every_outcome
 import psycopg
 import pytest
 from alembic import command
+from contended import work_and_erase
 from every_command import Run
 from every_outcome import ORDER
 from forbidden import FORBIDDEN
@@ -457,36 +458,7 @@ def test_workers_and_erasures_of_the_same_orders_leave_no_contradiction(
     run: Run, filled_url: str
 ) -> None:
     orders = list(range(8400, 8408))
-    failures: list[BaseException] = []
-
-    def guarded(task: Callable[[Connection], None]) -> None:
-        try:
-            with database.connect(SecretStr(filled_url), "test") as own:
-                task(own)
-        except BaseException as error:
-            failures.append(error)
-
-    def work(partition: int) -> Callable[[Connection], None]:
-        def task(own: Connection) -> None:
-            for minute in range(20):
-                contents = [value(order, minute - order % 3, **WHO) for order in orders]
-                transaction.process(
-                    own, Contract(), batch(*contents, first=minute * 100, partition=partition)
-                )
-
-        return task
-
-    def erasures(own: Connection) -> None:
-        for number in range(12):
-            for _ in Erasure("order", "a test").erase(own, orders[number % 3 :], []):
-                pass
-
-    tasks = [work(7), work(8), erasures, erasures]
-    threads = [threading.Thread(target=guarded, args=(task,)) for task in tasks]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
+    failures = work_and_erase(filled_url, orders, batches=20, erasures=12, partitions=(7, 8), **WHO)
     assert failures == []
     assert run(filled_url, "verify", "--database-only")[0] == DONE
 

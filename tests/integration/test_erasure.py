@@ -8,13 +8,14 @@ from typing import Any
 import psycopg
 import pytest
 from alembic import command
+from contended import work_and_erase
 from every_command import Run, as_user
 from forbidden import FORBIDDEN, NOTE
 from httpx import Client
 from letters import TESTER
 from psycopg.errors import InsufficientPrivilege
 from pydantic import SecretStr
-from records import at, batch, record, value
+from records import at, batch, value
 from served import served
 
 from delivery.cli import DONE, NO, USAGE
@@ -407,38 +408,10 @@ def test_a_worker_that_waits_for_an_erasure_writes_its_event_after_it(
 def test_workers_and_erasures_of_the_same_orders_leave_no_contradiction(
     connection: Connection, database_url: str
 ) -> None:
-    failures: list[BaseException] = []
     orders = list(range(1, 9))
-
-    def guarded(task: Callable[[Connection], None]) -> None:
-        try:
-            with database.connect(SecretStr(database_url), "test") as own:
-                task(own)
-        except BaseException as error:
-            failures.append(error)
-
-    def work(partition: int) -> Callable[[Connection], None]:
-        def task(own: Connection) -> None:
-            for minute in range(60):
-                records = [
-                    record(minute * 100 + n, value(n, minute - n % 3, **WHO), partition)
-                    for n in orders
-                ]
-                transaction.process(own, Contract(), records)
-
-        return task
-
-    def erasures(own: Connection) -> None:
-        for number in range(40):
-            for _ in Erasure("order", "a test").erase(own, orders[number % 3 :], []):
-                pass
-
-    tasks = [work(0), work(1), erasures, erasures]
-    threads = [threading.Thread(target=guarded, args=(task,)) for task in tasks]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
+    failures = work_and_erase(
+        database_url, orders, batches=60, erasures=40, partitions=(0, 1), **WHO
+    )
     assert failures == []
     assert found(connection) == []
     _erase(database_url, orders)
